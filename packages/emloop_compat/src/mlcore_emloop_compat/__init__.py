@@ -1,0 +1,1 @@
+"""The main loop of emloop on the mlcore core."""
