@@ -6,15 +6,20 @@ register. What a model is stored as is a bundle (see `mlcore.bundle`) of kind `m
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mlcore.bundle import Bundle, Manifest
-from mlcore.errors import ModelError
-from mlcore.plugins import PluginHost, current_host
-from mlcore.store import Folder
+from mlcore.errors import ModelError, nearest
+from mlcore.plugins import Entry, PluginHost, current_host
+from mlcore.store import Blobs, Folder, as_folder
+
+# Frameworks whose backend is published as `mlcore-<name>`.
+PACKAGED = frozenset({"sklearn", "torch"})
 
 # A value is whatever array type the model's framework uses: numpy, torch, a list of strings.
 Batch: TypeAlias = Mapping[str, Any]
@@ -133,3 +138,191 @@ def label_map(labels: Labels | Sequence[int | str] | None) -> Labels | None:
     if labels is None or isinstance(labels, Mapping):
         return labels
     return {str(value): value for value in labels}
+
+
+def backend_of(obj: object, host: PluginHost | None = None) -> Backend:
+    """The backend that knows an object.
+
+    Raises:
+        ModelError: None does, or two of equal priority do.
+    """
+    host = host or current_host()
+    if isinstance(obj, type):
+        raise ModelError(f"{obj.__qualname__} is a class, not an object", hint=f"pass an instance: {obj.__name__}(…)")
+    found: list[tuple[int, str, Backend]] = []
+    for entry in host.backends.values():
+        if not _may_know(entry, obj):
+            continue
+        backend: Backend = host.backends.resolve(entry.name)()
+        if backend.recognises(obj):
+            found.append((entry.options.get("priority", 0), entry.name, backend))
+    if not found:
+        raise _unrecognised(obj, host)
+    best = max(priority for priority, _, _ in found)
+    winners = [(name, backend) for priority, name, backend in found if priority == best]
+    if len(winners) > 1:
+        names = " and ".join(name for name, _ in winners)
+        raise ModelError(
+            f"the backends {names} both recognise {type(obj).__qualname__}",
+            hint="switch one plugin off (--no-plugin), or give one backend a higher priority",
+        )
+    return winners[0][1]
+
+
+def _may_know(entry: Entry, obj: object) -> bool:
+    """Whether to ask a backend at all: resolving one may import its framework."""
+    frameworks = entry.options.get("frameworks")
+    if frameworks is None:
+        return True
+    roots = {cls.__module__.partition(".")[0] for cls in type(obj).__mro__}
+    own = entry.target.partition(":")[0].partition(".")[0]
+    return not roots.isdisjoint({own, *frameworks})
+
+
+def _unrecognised(obj: object, host: PluginHost) -> ModelError:
+    root = type(obj).__module__.partition(".")[0]
+    known = ", ".join(sorted(host.backends)) or "none"
+    hint = f"pip install mlcore-{root}" if root in PACKAGED else "see `mlcore plugins`, or register a backend for it"
+    return ModelError(
+        f"no backend recognises {type(obj).__module__}.{type(obj).__qualname__} (backends: {known})", hint=hint
+    )
+
+
+def save_model(
+    model: object,
+    folder: Folder | Path | str,
+    *,
+    training: bool = False,
+    extra: Mapping[str, Any] | None = None,  # JSON values
+    blobs: Blobs | None = None,
+    host: PluginHost | None = None,
+) -> Manifest:
+    """Write a model as a bundle.
+
+    Args:
+        model: Anything that `as_model` takes.
+        folder: Where the bundle goes: a path, a URL or a Folder.
+        training: Also write what only further training needs.
+        extra: Facts to keep in the manifest, beside names, labels and versions.
+        blobs: Put the contents there; the bundle then refers to them.
+        host: The plugins to ask.
+    """
+    backend = backend_of(model, host)
+    wrapped = as_model(model, host=host)
+    with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
+        wrapped.save(Path(directory), training=training)
+        return Bundle(as_folder(folder)).write(
+            directory, kind="model", meta={**_describe(wrapped, backend), **(extra or {})}, blobs=blobs
+        )
+
+
+def _describe(model: Model, backend: Backend) -> dict[str, Any]:
+    labels = getattr(model, "labels", None)
+    subject = getattr(model, "subject", model)
+    return {
+        "backend": backend.name,
+        "class": f"{type(subject).__module__}:{type(subject).__qualname__}",
+        "input_names": list(model.input_names),
+        "target_names": list(model.target_names),
+        "output_names": list(model.output_names),
+        "labels": dict(labels) if labels else None,
+        "versions": {name: _version(name) for name in ("mlcore-core", *getattr(backend, "packages", ()))},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def restore_model(bundle: Bundle, *, blobs: Blobs | None = None, host: PluginHost | None = None) -> Model:
+    """Load a model from its bundle; every file is verified first.
+
+    Raises:
+        CorruptError: The bundle is incomplete or damaged.
+        ModelError: It is no model, or the class that it names cannot be restored.
+        PluginError: Its backend is not installed.
+    """
+    host = host or current_host()
+    with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
+        manifest = bundle.fetch(directory, blobs=blobs)
+        if manifest.kind != "model":
+            raise ModelError(f"this bundle is a {manifest.kind}, not a model", where=bundle.folder.url)
+        backend: Backend = host.backends.resolve(str(manifest.meta.get("backend")))()
+        return backend.load(Path(directory), manifest)
+
+
+class NativeBackend:
+    """Objects that are Models by themselves: the protocol's members, and `load(directory)` on their class."""
+
+    name = "native"
+
+    def recognises(self, obj: object) -> bool:
+        """Whether the object has every member of the protocol."""
+        return isinstance(obj, Model)
+
+    def wrap(
+        self,
+        obj: Any,  # has the protocol's members
+        *,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        labels: Labels | None = None,
+        **options: Any,  # none are understood
+    ) -> Model:
+        """Return the object; it names its inputs and outputs itself."""
+        given = dict(input_names=input_names, target_names=target_names, output_names=output_names, **options)
+        for name, value in given.items():
+            own = getattr(obj, name, None)
+            if value is not None and (own is None or list(own) != list(value)):
+                raise ModelError(f"{type(obj).__qualname__} is a Model already: {name} cannot be set from outside")
+        if labels is not None:
+            obj.labels = labels
+        model: Model = obj
+        return model
+
+    def load(self, directory: Path, manifest: Manifest) -> Model:
+        """Ask the class named in the manifest; its module must be importable."""
+        path = str(manifest.meta.get("class"))
+        load = getattr(import_object(path), "load", None)
+        if load is None:
+            raise ModelError(f"{path} has no `load(directory)` class method", hint="add one, or register a backend")
+        model: Model = load(directory)
+        return model
+
+    def rng_state(self) -> None:
+        """No framework, no generator."""
+
+    def set_rng_state(self, state: Mapping[str, Any]) -> None:
+        """No framework, no generator."""
+
+
+def import_object(path: str) -> Any:  # whatever stands under that name
+    """Import `module:Name` or `module.Name`.
+
+    Raises:
+        ModelError: The module or the name does not exist; an error inside the module is not hidden.
+    """
+    module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not name:
+        raise ModelError(f"{path!r} is not the path of a class", hint="write package.module.Class")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ModelError(f"there is no module {error.name!r} for {path!r}", hint=_install_hint(error.name)) from error
+        raise
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ModelError(f"module {module_name!r} has no {name!r}", hint=nearest(name, vars(module)))
+        found = getattr(found, part)
+    return found
+
+
+def _install_hint(module: str) -> str:
+    package = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}.get(module, module)
+    return f"check the spelling and the folder you start from, or pip install {package}"

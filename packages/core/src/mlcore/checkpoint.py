@@ -1,0 +1,206 @@
+"""Checkpoints: everything that a run needs to go on, as one bundle a step.
+
+    checkpoints/<step>/manifest.json   written last: without it the checkpoint is not there
+                       state.json      JSON values; arrays are referred to by name
+                       arrays.npz      the arrays
+                       <model>/…       each model with its training state, a bundle of its own
+
+State is JSON and arrays, never pickle. This module knows no run; `mlcore.runs` decides what goes in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mlcore.bundle import Bundle, Manifest
+from mlcore.errors import CorruptError, MlcoreError
+from mlcore.model import Model, restore_model, save_model
+from mlcore.plugins import PluginHost
+from mlcore.store import Folder
+
+# JSON values, tuples, bytes, numpy scalars and arrays, nested in dicts and lists.
+State: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint that was read back and verified.
+
+    Args:
+        step: The step it was made at, which names its folder.
+        state: What was given to `Checkpoints.save`.
+        bundle: Where it is.
+        manifest: Its files; `manifest.meta` has `best`.
+    """
+
+    step: int
+    state: State
+    bundle: Bundle
+    manifest: Manifest
+
+    def model(self, name: str, host: PluginHost | None = None) -> Model:
+        """Restore one of the models with its training state."""
+        return restore_model(Bundle(self.bundle.folder / name), host=host)
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def save(
+        self,
+        step: int,
+        state: State,
+        models: Mapping[str, object] | None = None,
+        *,
+        best: bool = False,
+        before_commit: Callable[[], None] | None = None,
+        host: PluginHost | None = None,
+    ) -> Bundle:
+        """Write the checkpoint of a step, then drop what no longer has to be kept.
+
+        Args:
+            step: Rising within a run.
+            state: JSON values and arrays.
+            models: Models by name; names must not be `state.json` or `arrays.npz`.
+            best: Keep this one until a better one comes.
+            before_commit: Called when all but the manifest is written; raising leaves no checkpoint.
+            host: The plugins to ask for the models' backends.
+
+        Raises:
+            MlcoreError: The state holds something that is neither JSON nor an array; the message names the variable.
+        """
+        bundle = Bundle(self.folder / str(step))
+        with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
+            write_state(state, Path(directory))
+            for name, model in (models or {}).items():
+                save_model(model, Path(directory) / name, training=True, host=host)
+            bundle.write(directory, kind="checkpoint", meta={"step": step, "best": best}, before_commit=before_commit)
+        self._prune()
+        return bundle
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest complete checkpoint, and a line for each newer one that had to be passed over."""
+        passed: list[str] = []
+        for step in reversed(self.steps()):
+            bundle = Bundle(self.folder / str(step))
+            try:
+                manifest = bundle.verify()
+                return Checkpoint(step, read_state(bundle.folder), bundle, manifest), passed
+            except CorruptError as error:
+                passed.append(f"checkpoint {step} was passed over: {error.what}")
+        return None, passed
+
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, complete or not, rising."""
+        return sorted(int(entry.key) for entry in self.folder.list() if entry.is_folder and entry.key.isdecimal())
+
+    def manifests(self) -> dict[int, Manifest]:
+        """The manifests of the complete ones by step, unverified."""
+        found = {step: _manifest(Bundle(self.folder / str(step))) for step in self.steps()}
+        return {step: manifest for step, manifest in found.items() if manifest}
+
+    def _prune(self) -> None:
+        """Keep the last two complete ones and the newest best; older ones go, torn ones with them."""
+        complete = self.manifests()
+        best = [step for step, manifest in complete.items() if manifest.meta.get("best")]
+        keep = {*list(complete)[-2:], *best[-1:]}
+        for step in self.steps():
+            if step not in keep and step < max(keep):
+                self.folder.remove_tree(str(step))
+
+
+def _manifest(bundle: Bundle) -> Manifest | None:
+    try:
+        return bundle.manifest()
+    except CorruptError:
+        return None
+
+
+def write_state(state: State, directory: Path) -> None:
+    """Write `state.json` and `arrays.npz`."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    tree = _encode(state, "state", arrays)
+    (directory / "state.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    with (directory / "arrays.npz").open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_state(folder: Folder) -> State:
+    """Read what `write_state` wrote."""
+    import numpy as np
+
+    with folder.open("arrays.npz") as file, np.load(file, allow_pickle=False) as arrays:
+        return _decode(json.loads(folder.read_bytes("state.json")), arrays)
+
+
+def _encode(value: State, path: str, arrays: dict[str, Any]) -> Any:  # a JSON value
+    import numpy as np
+
+    if value is None or isinstance(value, bool | str) or type(value) is int:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return _keep_array(value, path, arrays)
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    if isinstance(value, Mapping):
+        return _encode_mapping(value, path, arrays)
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{path}[{index}]", arrays) for index, item in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
+    raise MlcoreError(
+        f"{path} is a {type(value).__qualname__}, which a checkpoint cannot hold",
+        hint="state is JSON values and arrays: turn it into these, or leave it out",
+    )
+
+
+def _encode_mapping(value: Mapping[Any, State], path: str, arrays: dict[str, Any]) -> Any:  # keys as they come
+    plain = all(isinstance(key, str) and not key.startswith("$") for key in value)
+    if plain:
+        return {key: _encode(item, f"{path}.{key}", arrays) for key, item in value.items()}
+    pairs = [[_encode(key, f"{path} key", arrays), _encode(item, f"{path}[{key!r}]", arrays)] for key, item in value.items()]
+    return {"$items": pairs}
+
+
+def _keep_array(value: Any, path: str, arrays: dict[str, Any]) -> dict[str, str]:  # a numpy array or scalar
+    import numpy as np
+
+    if value.dtype.hasobject:
+        raise MlcoreError(f"{path} is an array of Python objects, which a checkpoint cannot hold", hint="use a numeric or text dtype")
+    name = f"a{len(arrays)}"
+    arrays[name] = value
+    return {"$array" if isinstance(value, np.ndarray) else "$scalar": name}
+
+
+def _decode(tree: Any, arrays: Mapping[str, Any]) -> State:  # a JSON value
+    if isinstance(tree, list):
+        return [_decode(item, arrays) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1:
+        (mark, inner), *_ = tree.items()
+        if mark in _DECODERS:
+            return _DECODERS[mark](inner, arrays)
+    return {key: _decode(item, arrays) for key, item in tree.items()}
+
+
+_DECODERS: dict[str, Callable[[Any, Mapping[str, Any]], State]] = {
+    "$float": lambda inner, arrays: float(inner),
+    "$bytes": lambda inner, arrays: bytes.fromhex(inner),
+    "$array": lambda inner, arrays: arrays[inner],
+    "$scalar": lambda inner, arrays: arrays[inner][()],
+    "$tuple": lambda inner, arrays: tuple(_decode(item, arrays) for item in inner),
+    "$items": lambda inner, arrays: {_decode(key, arrays): _decode(item, arrays) for key, item in inner},
+}

@@ -1,0 +1,67 @@
+"""The files of a run that people read: a local folder, and text files in it that grow by appending.
+
+In a local store the folder is `<run>/files` itself. For any other store it is a working copy, shipped at checkpoints
+and at the end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TextIO
+
+from mlcore.store import Folder, safe_name
+
+
+class RunFiles:
+    """The files of one run.
+
+    Args:
+        folder: The run's folder in the store.
+        lengths: Appended file to its length in bytes at the checkpoint that the run goes on from.
+    """
+
+    def __init__(self, folder: Folder, lengths: Mapping[str, int]) -> None:
+        self._folder, self._lengths = folder / "files", lengths
+        self._open: dict[str, TextIO] = {}
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def directory(self) -> Path:
+        """The local folder, made on first use."""
+        if self._folder.local is not None:
+            self._folder.local.mkdir(parents=True, exist_ok=True)
+            return self._folder.local
+        self._copy = tempfile.TemporaryDirectory(prefix="mlcore-run-")
+        self._folder.fetch_tree("", self._copy.name)
+        return Path(self._copy.name)
+
+    def append(self, name: str) -> TextIO:
+        """Open a file for appending; what was written after the checkpoint is cut off first."""
+        if name not in self._open:
+            file = (self.directory / safe_name(name)).open("a", encoding="utf-8")
+            file.truncate(self._lengths.get(name, 0))
+            self._open[name] = file
+        return self._open[name]
+
+    def lengths(self) -> dict[str, int]:
+        """Flush, and say how long each file is now; a file that was not opened again keeps its old length."""
+        for file in self._open.values():
+            file.flush()
+        return {**self._lengths, **{name: file.tell() for name, file in self._open.items()}}
+
+    def ship(self) -> None:
+        """Bring the working copy to the store, where there is one."""
+        if self._copy is not None:
+            self.lengths()
+            self._folder.put_tree("", self._copy.name)
+
+    def close(self) -> None:
+        """Close all files and drop the working copy."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+        if self._copy is not None:
+            self._copy.cleanup()

@@ -1,0 +1,46 @@
+"""What a runner is: a paradigm's main job, chosen by a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlcore.config import Config
+from mlcore.runs.run import Run
+
+
+class RunSettings(BaseModel):
+    """What every config may say, whatever its runner. A runner's schema derives from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    runner: str | None = Field(None, description="Which runner executes this config; found by its sections without it")
+    name: str | None = Field(None, description="Name of the run, for people")
+    seed: int | None = Field(None, ge=0, description="Of everything random; drawn and recorded when not given")
+
+
+class Runner(Protocol):
+    """A paradigm's main job. Registered by `mlcore_register_runners`; see `mlcore.hookspecs`.
+
+    Attributes:
+        schema: What the config must look like.
+    """
+
+    schema: type[RunSettings]
+
+    def check(self, config: Config) -> None:
+        """Find what the schema cannot see: classes that do not exist, arguments that they do not take.
+
+        Nothing may be created or changed. Errors are made by `config.error`, so that they name the line.
+        """
+
+    def plan(self, config: Config) -> Iterable[str]:
+        """What would be built, a line each; for `--dry-run`."""
+
+    def execute(self, run: Run) -> None:
+        """Do the job: announce on `run.bus`, keep by `run`, stop at the next border when `run.stopping` is set.
+
+        When `run.restore()` gives something, go on from there.
+        """

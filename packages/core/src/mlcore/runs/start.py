@@ -1,0 +1,151 @@
+"""Starting a run, and going on with one that was stopped, killed or lost."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlcore.checkpoint import Checkpoint, Checkpoints
+from mlcore.config import Config
+from mlcore.errors import ConfigError, RunBusyError, RunError
+from mlcore.plugins import PluginHost, current_host
+from mlcore.runs.attempt import Attempts
+from mlcore.runs.environment import describe
+from mlcore.runs.find import run_folder
+from mlcore.runs.ids import new_id, tail
+from mlcore.runs.randomness import draw_seed, seed_everything
+from mlcore.runs.run import Header, Run
+from mlcore.runs.view import SILENCE, RunView
+from mlcore.store import Store, find_store
+
+
+def start_run(
+    config: Config | Mapping[str, Any] | None = None,  # any YAML values
+    *,
+    store: Store | str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    runner: str | None = None,
+    parent: str | None = None,
+    source: Path | None = None,
+    overrides: Iterable[str] = (),
+    host: PluginHost | None = None,
+) -> Run:
+    """Start a run; use it in a `with` block.
+
+    Args:
+        config: Kept with the run.
+        store: Where it is kept; `MLCORE_STORE`, the nearest pyproject.toml or `.mlcore` by default.
+        name: For people; made of the config's name and the id by default.
+        seed: Of everything random. When given, Python's and NumPy's global generators are seeded with it.
+        runner: Which runner executes it.
+        parent: Id of the run that this one belongs to.
+        source: Folder that the config's modules are imported from.
+        overrides: What was changed in the config, for the record; they are applied already.
+        host: The plugins that may subscribe.
+    """
+    config = config if isinstance(config, Config) else Config.of(config or {})
+    place = store if isinstance(store, Store) else Store(find_store(store).url)
+    place.prepare()
+    run_id = new_id()
+    seed_given = seed is not None
+    seed = draw_seed() if seed is None else seed
+    header = Header(run_id, name or f"run-{tail(run_id)}", time.time(), seed, runner, parent, str(source) if source else None)
+    folder = run_folder(place, run_id)
+    folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
+    folder.put_bytes("config.yaml", config.dump().encode())
+    attempt = Attempts(folder, run_id).claim(1, overrides=tuple(overrides), environment=describe())
+    if seed_given or runner:
+        seed_everything(seed)
+    return Run(place, folder, header, attempt, config, host or current_host())
+
+
+def resume_run(
+    view: RunView,
+    overrides: Iterable[str] = (),
+    *,
+    takeover: bool = False,
+    host: PluginHost | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """Go on with a run from its newest complete checkpoint, from its folder alone.
+
+    Args:
+        view: The run.
+        overrides: `KEY=VALUE` changes of its config from here on.
+        takeover: Do not wait for a process that seems to be alive; it will stop when it notices.
+        host: The plugins to use.
+        say: Told, in a line each, what a person should know: checkpoints passed over, waiting.
+
+    Raises:
+        RunBusyError: It is still running.
+        RunError: It is finished, and no override asks for more.
+    """
+    overrides = tuple(overrides)
+    _check_resumable(view, overrides, takeover, say)
+    config = stored_config(view, overrides)
+    checkpoint, passed = Checkpoints(view.folder / "checkpoints").newest()
+    for line in passed:
+        say(line)
+    attempts = Attempts(view.folder, view.id)
+    attempt = attempts.claim(
+        len(view.attempts) + 1,
+        overrides=overrides,
+        resumed_from=checkpoint.step if checkpoint else None,
+        keep=checkpoint.state["run"]["keep"] if checkpoint else {},
+        environment=describe(),
+    )
+    seed_everything(view.header.seed)
+    return Run(view.store, view.folder, view.header, attempt, config, host or current_host(), checkpoint)
+
+
+def stored_config(view: RunView, overrides: Iterable[str] = ()) -> Config:
+    """The config of a run with everything that its resumes changed, and more overrides.
+
+    Raises:
+        ConfigError: A secret was left out of the stored config and is not given again.
+    """
+    config = Config.parse(view.config_text(), name="config.yaml", overrides=(*view.overrides(), *overrides))
+    if config.redacted:
+        key = ".".join(map(str, config.redacted[0])) if not isinstance(config.redacted[0], str) else config.redacted[0]
+        raise ConfigError(
+            f"{key} looked like a secret and was not stored",
+            hint=f"give it again: mlcore resume {view.id} {key}=VALUE; or write ${{env:NAME}} in the config",
+        )
+    return config
+
+
+def _check_resumable(view: RunView, overrides: tuple[str, ...], takeover: bool, say: Callable[[str], None]) -> None:
+    if view.status == "finished" and not overrides:
+        raise RunError(
+            f"run {view.name} ({view.id}) is finished: there is nothing to go on with",
+            hint="to train on, change its config: mlcore resume RUN KEY=VALUE",
+        )
+    if view.status != "running" or takeover:
+        return
+    process = view.attempts[-1].process
+    if process.alive() is None and _fell_silent(view, say):
+        return
+    raise RunBusyError(
+        f"run {view.name} ({view.id}) is still running: pid {process.pid} on {process.host}",
+        hint="stop it first, or take it over with --takeover",
+    )
+
+
+def _fell_silent(view: RunView, say: Callable[[str], None]) -> bool:
+    """Watch another machine's run; clocks of two machines are never compared."""
+    say(f"watching for {SILENCE:.0f} s whether {view.attempts[-1].process.host} still writes (--takeover skips this)")
+    before = _sizes(view)
+    deadline = time.monotonic() + SILENCE
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        if _sizes(view) != before:
+            return False
+    return True
+
+
+def _sizes(view: RunView) -> list[tuple[str, int]]:
+    return [(entry.key, entry.size) for entry in view.folder.list("journal")]

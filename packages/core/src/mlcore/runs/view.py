@@ -1,0 +1,189 @@
+"""Reading a run: what its newest attempt, and what that one kept of earlier ones, say about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mlcore.checkpoint import Checkpoints
+from mlcore.errors import KeyMissingError, RunError
+from mlcore.journal import Journal, Series, read_journal
+from mlcore.runs.attempt import Attempt, Attempts
+from mlcore.runs.run import Header
+from mlcore.store import Folder, Store
+
+# A writer adds a line at least every 15 seconds; without one for this long it is taken for dead.
+SILENCE = 60.0
+# The best value of a series is its lowest when its name says so.
+_LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One series of numbers, in short.
+
+    Args:
+        stream: The part before the name; None for a series that belongs to no stream.
+        name: For example `accuracy`.
+        last: The newest value.
+        best: The lowest value of losses and errors, the highest of everything else.
+    """
+
+    stream: str | None
+    name: str
+    last: float
+    best: float
+
+
+class RunView:
+    """A run as its readers see it."""
+
+    def __init__(self, store: Store, folder: Folder) -> None:
+        self.store, self.folder = store, folder
+
+    @cached_property
+    def header(self) -> Header:
+        """What never changes."""
+        try:
+            data = json.loads(self.folder.read_bytes("run.json"))
+            return Header(**data)
+        except KeyMissingError:
+            raise RunError("there is no run here", where=self.folder.url) from None
+        except (ValueError, TypeError) as error:
+            raise RunError(f"run.json cannot be read: {error}", where=self.folder.url) from error
+
+    @property
+    def id(self) -> str:
+        """Sorted by time."""
+        return self.header.id
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.header.name
+
+    @cached_property
+    def attempts(self) -> list[Attempt]:
+        """Every start and resume."""
+        return Attempts(self.folder, self.header.id).all()
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Everything on record that still counts."""
+        if not self.attempts:
+            return read_journal(self.folder)
+        newest = self.attempts[-1]
+        return read_journal(self.folder, keep=newest.keep, attempt=newest.number)
+
+    @cached_property
+    def status(self) -> str:
+        """`running`, `finished`, `stopped`, `failed`; `lost` when the process ended without saying so."""
+        records = [record for record in self.journal.records("status") if record.attempt == self.attempts[-1].number]
+        said = records[-1].fields["status"] if records else "running"
+        return "lost" if said == "running" and not self.alive else str(said)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ended, where somebody said so."""
+        records = list(self.journal.records("status"))
+        return records[-1].fields.get("reason") if records else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process seems to run: known on the same machine, elsewhere judged by the journal's age."""
+        known = self.attempts[-1].process.alive() if self.attempts else False
+        return self.silence() < SILENCE if known is None else known
+
+    def silence(self) -> float:
+        """Seconds since the newest change of the journal or the attempts, by this machine's clock."""
+        entries = [*self.folder.list("journal"), *self.folder.list("attempts")]
+        return time.time() - max((entry.modified for entry in entries if entry.modified), default=0.0)
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:  # JSON values
+        """One object an epoch: `epoch`, `seconds`, `metrics` by stream and name."""
+        found = {record.fields["epoch"]: record.fields for record in self.journal.records("epoch")}
+        rows = {
+            number: {"epoch": number, "seconds": fields.get("seconds"), "metrics": {}} for number, fields in found.items()
+        }
+        for stream, name, series in self._named_series():
+            for step, value in zip(series.steps, series.values, strict=True):
+                if stream is not None and step in rows:
+                    rows[step]["metrics"].setdefault(stream, {})[name] = value
+        return list(rows.values())
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """Last and best value of every series."""
+        return [
+            Metric(stream, name, series.values[-1], _best(name, series.values))
+            for stream, name, series in self._named_series()
+            if len(series.values)
+        ]
+
+    def _named_series(self) -> Iterator[tuple[str | None, str, Series]]:
+        for full, series in self.journal.series().items():
+            stream, dot, name = full.partition(".")
+            yield (stream, name, series) if dot else (None, full, series)
+
+    @cached_property
+    def models(self) -> list[dict[str, Any]]:  # JSON values
+        """Versions that it made: `name`, `version`, `digest`, `url`, `aliases`, `step`."""
+        records = (record.fields for record in self.journal.records("model"))
+        return list({(fields["name"], fields["version"]): dict(fields) for fields in records}.values())
+
+    @cached_property
+    def checkpoints(self) -> list[dict[str, Any]]:  # JSON values
+        """Complete checkpoints: `step`, `best`, `url`."""
+        found = Checkpoints(self.folder / "checkpoints").manifests()
+        return [
+            {"step": step, "best": bool(manifest.meta.get("best")), "url": (self.folder / "checkpoints" / str(step)).url}
+            for step, manifest in found.items()
+        ]
+
+    def summary(self) -> dict[str, Any]:  # JSON values
+        """`id`, `name`, `status`, `path`, `metrics`: the promise of `--json`."""
+        path = str(self.folder.local) if self.folder.local else self.folder.url
+        metrics = [vars(metric) for metric in self.metrics]
+        return {"id": self.id, "name": self.name, "status": self.status, "path": path, "metrics": metrics}
+
+    def details(self) -> dict[str, Any]:  # JSON values
+        """The summary with all that `mlcore show --json` promises besides."""
+        return {
+            **self.summary(),
+            "reason": self.reason,
+            "runner": self.header.runner,
+            "seed": self.header.seed,
+            "created": self.header.created,
+            "parent": self.header.parent,
+            "config": self.config(),
+            "epochs": self.epochs,
+            "models": self.models,
+            "checkpoints": self.checkpoints,
+            "attempts": [attempt.record() for attempt in self.attempts],
+            "warnings": list(self.journal.warnings),
+        }
+
+    def config_text(self) -> str:
+        """The stored config of the first attempt."""
+        return self.folder.read_bytes("config.yaml").decode()
+
+    def overrides(self) -> tuple[str, ...]:
+        """What resumes changed in it, in order."""
+        return tuple(text for attempt in self.attempts[1:] for text in attempt.overrides)
+
+    def config(self) -> dict[str, Any]:  # JSON values
+        """The effective config of the newest attempt, `${…}` kept."""
+        from mlcore.config import Config
+
+        return dict(Config.parse(self.config_text(), name="config.yaml", overrides=self.overrides()).data)
+
+
+def _best(name: str, values: Any) -> float:  # a sequence of floats
+    numbers = [value for value in values if value == value] or [float("nan")]
+    lower = any(word in name.lower() for word in _LOWER_IS_BETTER)
+    return min(numbers) if lower else max(numbers)

@@ -1,0 +1,283 @@
+"""Stored models: a record of edits, immutable versions of contents, and aliases that point at versions.
+
+    models/<id>/<n>.json            the whole record after edit n; created exclusively, never changed
+    models/<id>/v<k>/manifest.json  version k: a bundle whose contents are blobs; created exclusively, never changed
+    models/by-name/<name>.json      which id has a name; created exclusively
+
+Reading is reading the highest n. An edit is the creation of n + 1: whoever loses the race reads again and reapplies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlcore.bundle import MANIFEST, Bundle, Manifest
+from mlcore.errors import KeyExistsError, KeyMissingError, VersionError, nearest
+from mlcore.model import Labels, Model, restore_model, save_model
+from mlcore.plugins import PluginHost
+from mlcore.store import Folder, Store, find_store, safe_name
+
+_REFERENCE = re.compile(r"model:(?P<name>[^@]+)(@(?P<alias>.+))?")
+_NUMBER = re.compile(r"v(\d+)")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state of a stored model after its newest edit.
+
+    Args:
+        id: 32 hexadecimal digits.
+        name: Unique in its store; None for a model without a name.
+        edit: The number of this edit, from 1.
+        version: The number of the newest contents; 0 before the first.
+        aliases: Version aliases to version numbers.
+        tags: Free words.
+        labels: Class names to target values.
+        fields: Whatever else a layer keeps with a model (JSON values).
+    """
+
+    id: str
+    name: str | None
+    edit: int
+    version: int = 0
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    labels: Labels = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One immutable state of a stored model's contents."""
+
+    record: Record
+    number: int
+    bundle: Bundle
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """Of the contents alone: equal for equal files."""
+        return self.manifest.digest
+
+    @property
+    def url(self) -> str:
+        """Where the bundle is."""
+        return self.bundle.folder.url
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The aliases that point here."""
+        return tuple(sorted(alias for alias, number in self.record.aliases.items() if number == self.number))
+
+
+class Models:
+    """The models of a store.
+
+    Example:
+        >>> models = Models(Store("memory://shelf"))
+        >>> record = models.create("digits")
+        >>> models.find("digits").id == record.id
+        True
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._folder = store / "models"
+
+    def create(self, name: str | None = None, **fields: Any) -> Record:  # fields: JSON values of a layer
+        """Make a model without contents.
+
+        Raises:
+            KeyExistsError: The name is taken.
+        """
+        self.store.prepare()
+        record = Record(id=uuid.uuid4().hex, name=name, edit=1, fields=fields)
+        self._folder.create(f"{record.id}/1.json", _encode(record))
+        if name is not None:
+            self._folder.create(f"by-name/{safe_name(name)}.json", json.dumps({"id": record.id}).encode())
+        return record
+
+    def ensure(self, name: str) -> Record:
+        """The model of that name, made when there is none yet; safe against another process doing the same."""
+        try:
+            return self.find(name)
+        except VersionError:
+            pass
+        try:
+            return self.create(name)
+        except KeyExistsError:
+            return self.find(name)
+
+    def find(self, name: str) -> Record:
+        """The model of that name or id."""
+        try:
+            pointer = self._folder.read_bytes(f"by-name/{safe_name(name)}.json")
+        except KeyMissingError:
+            if self._folder.exists(f"{safe_name(name)}/1.json"):
+                return self.get(name)
+            raise self._unknown(name) from None
+        return self.get(str(json.loads(pointer)["id"]))
+
+    def get(self, model_id: str) -> Record:
+        """The newest state of a model."""
+        newest = max(self._edits(model_id), default=0)
+        if not newest:
+            raise self._unknown(model_id)
+        return self._read(model_id, newest)
+
+    def list(self) -> Iterator[Record]:
+        """Every model of the store."""
+        for entry in self._folder.list():
+            if entry.is_folder and entry.key != "by-name":
+                yield self.get(entry.key)
+
+    def edit(self, model_id: str, change: Callable[[Record], Record]) -> Record:
+        """Apply a change to the newest state; reapplied to a newer one if another process was quicker.
+
+        Args:
+            model_id: The model.
+            change: Maps the present record to the wanted one. It may be called several times.
+        """
+        while True:
+            present = self.get(model_id)
+            wanted = change(present)
+            wanted = Record(**{**vars(wanted), "id": present.id, "edit": present.edit + 1})
+            try:
+                self._folder.create(f"{model_id}/{wanted.edit}.json", _encode(wanted))
+            except KeyExistsError:
+                continue
+            return wanted
+
+    def save(
+        self,
+        model: object,
+        name: str,
+        *,
+        aliases: tuple[str, ...] = (),
+        labels: Labels | None = None,
+        made: Mapping[str, Any] | None = None,  # JSON values: run, step, metadata
+        host: PluginHost | None = None,
+    ) -> Version:
+        """Store the present state of a model object as a version.
+
+        Saving the same contents again for the same `made` moves the aliases and makes no version: a step that is
+        repeated after a crash leaves one.
+
+        Args:
+            model: Anything that `as_model` takes.
+            name: Of the stored model, made when there is none.
+            aliases: Version aliases to point at this version.
+            labels: Class names to target values, kept in the record.
+            made: What made it: lineage and metadata, kept with the version.
+            host: The plugins to ask.
+        """
+        record = self.ensure(name)
+        draft = self._folder / record.id / f"draft-{uuid.uuid4().hex}"
+        manifest = save_model(model, draft, extra={"made": dict(made or {})}, blobs=self.store.blobs, host=host)
+        number = self._commit(record, manifest, draft)
+        kept = labels or getattr(model, "labels", None) or record.labels
+        record = self.edit(record.id, lambda now: _with_version(now, number, aliases, kept))
+        return Version(record, number, self._bundle(record.id, number), manifest)
+
+    def _commit(self, record: Record, manifest: Manifest, draft: Folder) -> int:
+        """Give the drafted bundle the next free number; the manifest's exclusive creation decides who gets it."""
+        content = draft.read_bytes(MANIFEST)
+        draft.remove_tree("")
+        number = record.version
+        if number and self.version(record, number).manifest == manifest:
+            return number
+        while True:
+            number += 1
+            try:
+                self._folder.create(f"{record.id}/v{number}/{MANIFEST}", content)
+            except KeyExistsError:
+                continue
+            return number
+
+    def version(self, record: Record, number: int) -> Version:
+        """Version `number` of a model."""
+        bundle = self._bundle(record.id, number)
+        manifest = bundle.manifest()
+        if manifest is None:
+            raise VersionError(f"model {record.name or record.id} has no version {number}", where=self.store.url)
+        return Version(record, number, bundle, manifest)
+
+    def resolve(self, reference: str) -> Version:
+        """The version that `model:NAME`, `model:NAME@ALIAS` or `model:NAME@v3` names.
+
+        Without an alias it is the newest. NAME may be an id.
+        """
+        match = _REFERENCE.fullmatch(reference)
+        if not match:
+            raise VersionError(f"{reference!r} is not a model reference", hint="write model:NAME@ALIAS or model:NAME@v3")
+        record = self.find(match["name"])
+        return self.version(record, self._number(record, match["alias"]))
+
+    def _number(self, record: Record, alias: str | None) -> int:
+        if not record.version:
+            raise VersionError(f"model {record.name or record.id} has no contents yet", where=self.store.url)
+        if alias is None:
+            return record.version
+        if alias in record.aliases:
+            return record.aliases[alias]
+        if match := _NUMBER.fullmatch(alias):
+            return int(match[1])
+        known = [*record.aliases, f"v{record.version}"]
+        raise VersionError(
+            f"model {record.name or record.id} has no version alias {alias!r}",
+            where=self.store.url,
+            hint=nearest(alias, known),
+        )
+
+    def _bundle(self, model_id: str, number: int) -> Bundle:
+        return Bundle(self._folder / model_id / f"v{number}")
+
+    def _edits(self, model_id: str) -> list[int]:
+        stems = (entry.key.rpartition("/")[2].removesuffix(".json") for entry in self._folder.list(model_id))
+        return [int(stem) for stem in stems if stem.isdecimal()]
+
+    def _read(self, model_id: str, number: int) -> Record:
+        data = json.loads(self._folder.read_bytes(f"{model_id}/{number}.json"))
+        return Record(**{**data, "tags": tuple(data["tags"])})
+
+    def _unknown(self, name: str) -> VersionError:
+        names = [entry.key.rpartition("/")[2].removesuffix(".json") for entry in self._folder.list("by-name")]
+        return VersionError(f"there is no model {name!r}", where=self.store.url, hint=nearest(name, names))
+
+
+def _encode(record: Record) -> bytes:
+    return (json.dumps({**vars(record), "time": time.time()}, sort_keys=True) + "\n").encode()
+
+
+def _with_version(record: Record, number: int, aliases: tuple[str, ...], labels: Labels) -> Record:
+    moved = {**record.aliases, **dict.fromkeys(aliases, number)}
+    return Record(**{**vars(record), "version": max(record.version, number), "aliases": moved, "labels": labels})
+
+
+def load_model(reference: str | Path, *, store: Store | None = None, host: PluginHost | None = None) -> Model:
+    """Load a model from the store (`model:NAME@ALIAS`), or from the bundle at a path or URL.
+
+    Args:
+        reference: What to load.
+        store: Where model names are looked up; the current one by default.
+        host: The plugins to ask for the backend.
+
+    Raises:
+        VersionError: There is no such model, version or alias.
+        CorruptError: A file is not what was saved.
+    """
+    if str(reference).startswith("model:"):
+        store = store or Store(find_store().url)
+        return restore_model(Models(store).resolve(str(reference)).bundle, blobs=store.blobs, host=host)
+    bundle = Bundle(Folder(str(reference)))
+    if bundle.manifest() is None:
+        raise VersionError("there is no model bundle here", where=bundle.folder.url, hint="pass model:NAME@ALIAS or the folder of a saved model")
+    return restore_model(bundle, host=host)
