@@ -20,7 +20,9 @@ IMPORT_NAMES = {"core": "mlcore", "emloop_compat": "mlcore_emloop_compat", "skle
 DISTRIBUTIONS = [name.replace("_", "-") for name in ("mlcore_core", "mlcore_emloop_compat", "mlcore_sklearn")]
 EXAMPLE = ROOT / "examples" / "digits" / "train.yaml"
 STRICT = {"MLCORE_STRICT_PLUGINS": "1"}
-FORBID = "import sys, importlib.util as u; sys.exit([f'{n} is importable' for n in sys.argv[1:] if u.find_spec(n)] or 0)"
+FORBID = (
+    "import sys, importlib.util as u; sys.exit([f'{n} is importable' for n in sys.argv[1:] if u.find_spec(n)] or 0)"
+)
 
 
 def install(session: nox.Session, *packages: str, tools: tuple[str, ...] = (), pins: str = "constraints.txt") -> None:
@@ -138,6 +140,16 @@ def _compile(session: nox.Session, wanted: str, output: str, *options: str) -> N
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "wanted.in"
         source.write_text("\n".join([*ours, *others]))
-        command = ["uv", "pip", "compile", "--universal", "--upgrade", "--no-header", "--no-annotate", "--python-version", "3.11"]
+        command = [
+            "uv",
+            "pip",
+            "compile",
+            "--universal",
+            "--upgrade",
+            "--no-header",
+            "--no-annotate",
+            "--python-version",
+            "3.11",
+        ]
         command += [f"--no-emit-package={name}" for name in DISTRIBUTIONS]
         session.run(*command, *options, str(source), "-o", output, env={"UV_NO_CONFIG": "1", **os.environ})
