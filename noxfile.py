@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import zipfile
@@ -140,16 +139,6 @@ def _compile(session: nox.Session, wanted: str, output: str, *options: str) -> N
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "wanted.in"
         source.write_text("\n".join([*ours, *others]))
-        command = [
-            "uv",
-            "pip",
-            "compile",
-            "--universal",
-            "--upgrade",
-            "--no-header",
-            "--no-annotate",
-            "--python-version",
-            "3.11",
-        ]
+        command = "uv pip compile -q --universal --upgrade --no-header --no-annotate --python-version 3.11".split()
         command += [f"--no-emit-package={name}" for name in DISTRIBUTIONS]
-        session.run(*command, *options, str(source), "-o", output, env={"UV_NO_CONFIG": "1", **os.environ})
+        session.run(*command, *options, str(source), "-o", output, env={"UV_NO_CONFIG": "1"})
