@@ -139,6 +139,6 @@ def _compile(session: nox.Session, wanted: str, output: str, *options: str) -> N
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "wanted.in"
         source.write_text("\n".join([*ours, *others]))
-        command = "uv pip compile -q --universal --upgrade --no-header --no-annotate --python-version 3.11".split()
-        command += [f"--no-emit-package={name}" for name in DISTRIBUTIONS]
+        command = ["uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--python-version=3.11"]
+        command += ["--no-header", "--no-annotate", *(f"--no-emit-package={name}" for name in DISTRIBUTIONS)]
         session.run(*command, *options, str(source), "-o", output, env={"UV_NO_CONFIG": "1"})
