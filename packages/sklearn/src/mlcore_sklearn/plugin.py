@@ -1,0 +1,16 @@
+"""What mlcore is told about this package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlcore.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from mlcore.hookspecs import Register
+
+
+@hookimpl
+def mlcore_register_backends(register: Register) -> None:
+    """Announce the backend; it is imported when the first estimator shows up."""
+    register("sklearn", "mlcore_sklearn.backend:SklearnBackend", frameworks=("sklearn",))
