@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from mlcore.bundle import Bundle
 from mlcore.checkpoint import Checkpoint, Checkpoints
 from mlcore.config import Config
 from mlcore.errors import SupersededError
@@ -78,6 +79,10 @@ class Restored:
     def model(self, name: str = "model") -> Model:
         """Restore a model with its training state."""
         return self._checkpoint.model(name, self._run.host)
+
+    def bundle(self, name: str = "model") -> Bundle:
+        """The bundle of a model, for those who restore it themselves."""
+        return Bundle(self._checkpoint.bundle.folder / name)
 
     def generators(self) -> None:
         """Put every generator back where it was; call it last, right before the work goes on."""

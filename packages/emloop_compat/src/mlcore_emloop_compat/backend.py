@@ -1,0 +1,109 @@
+"""The backend of models that derive from AbstractModel, so that other layers can use them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlcore.bundle import Manifest
+from mlcore.errors import ModelError
+from mlcore.model import Batch, Labels, Model, import_object
+from mlcore_emloop_compat.models import AbstractModel
+
+_FACTS = "emloop.json"
+_SAVED = "saved"
+
+
+class EmloopModel:
+    """An AbstractModel as a Model of the core.
+
+    Args:
+        subject: The model.
+        target_names: Those of its inputs that are targets; emloop does not tell them apart.
+        labels: Class names to target values.
+    """
+
+    def __init__(self, subject: AbstractModel, target_names: Sequence[str] = (), labels: Labels | None = None) -> None:
+        self.subject, self.labels = subject, labels
+        self.target_names = tuple(target_names)
+
+    @property
+    def input_names(self) -> Sequence[str]:
+        """Its inputs without the targets."""
+        return tuple(name for name in self.subject.input_names if name not in self.target_names)
+
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Its outputs."""
+        return tuple(self.subject.output_names)
+
+    def run(self, batch: Batch, *, train: bool) -> Batch:
+        """Run it without a stream."""
+        return self.subject.run(batch, train, None)
+
+    def save(self, directory: Path, *, training: bool = False) -> None:
+        """Let the model save itself, and take what it wrote into the folder."""
+        path = self.subject.save("mlcore")
+        if not path:
+            raise ModelError(f"{type(self.subject).__qualname__}.save returned no path", hint="let it return what it wrote")
+        (directory / _SAVED).mkdir()
+        for part in _written(Path(path)):
+            shutil.move(part, directory / _SAVED / part.name)
+        facts = {"path": Path(path).name, "config": getattr(self.subject, "el_config", {})}
+        (directory / _FACTS).write_text(json.dumps(facts, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _written(path: Path) -> Iterable[Path]:
+    """What a save wrote: the file or folder itself, or all files that begin with its name, as some frameworks do."""
+    found = [path] if path.exists() else sorted(path.parent.glob(f"{path.name}*"))
+    if not found:
+        raise ModelError(f"a model said it was saved to {path}, but there is nothing", hint="return the path from save")
+    return found
+
+
+def restore_path(directory: Path) -> str:
+    """What to hand to a model's `restore_from`, given the folder that `EmloopModel.save` filled."""
+    return str(directory / _SAVED / json.loads((directory / _FACTS).read_text(encoding="utf-8"))["path"])
+
+
+class EmloopBackend:
+    """Recognises AbstractModel and what it was wrapped in."""
+
+    name = "emloop"
+
+    def recognises(self, obj: object) -> bool:
+        """Whether it is one."""
+        return isinstance(obj, AbstractModel | EmloopModel)
+
+    def wrap(
+        self,
+        obj: Any,  # an AbstractModel or an EmloopModel
+        *,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        labels: Labels | None = None,
+        **options: Any,  # none are understood
+    ) -> Model:
+        """Wrap it; its names are its own."""
+        if isinstance(obj, EmloopModel):
+            return obj
+        if options:
+            raise ModelError(f"emloop models take no option {next(iter(options))!r}")
+        return EmloopModel(obj, target_names or (), labels)
+
+    def load(self, directory: Path, manifest: Manifest) -> Model:
+        """Restore it by its class, or by that class's `restore_fallback`, without a dataset."""
+        facts = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
+        cls = import_object(str(manifest.meta["class"]))
+        model = cls(dataset=None, log_dir=None, restore_from=restore_path(directory), **facts["config"])
+        return EmloopModel(model, manifest.meta.get("target_names") or (), manifest.meta.get("labels"))
+
+    def rng_state(self) -> None:
+        """Frameworks below an emloop model have backends of their own."""
+
+    def set_rng_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing to put back."""

@@ -1,0 +1,30 @@
+"""A dataset that is configured by keyword arguments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from mlcore_emloop_compat.datasets.abstract_dataset import AbstractDataset
+from mlcore_emloop_compat.utils.yaml import parse
+
+
+class BaseDataset(AbstractDataset):
+    """Parses the configuration and hands it to `_configure_dataset`.
+
+    Args:
+        config_str: The dataset's section of the config, as YAML.
+    """
+
+    def __init__(self, config_str: str) -> None:
+        super().__init__(config_str)
+        self._configure_dataset(**parse(config_str))
+
+    @abstractmethod
+    def _configure_dataset(self, output_dir: str | None, **kwargs: Any) -> None:  # the config's values
+        """Set the dataset up.
+
+        Args:
+            output_dir: The run's folder for files; None when there is none.
+            kwargs: The dataset's section of the config.
+        """
