@@ -93,11 +93,11 @@ def read_journal(folder: Folder, keep: Mapping[str, int] | None = None, attempt:
     reading = _Reading(folder)
     limits = {key: limit for key, limit in (keep or {}).items() if limit > 0} if attempt is not None else {}
     for key, group in groupby(reading.files(), lambda file: file.writer_key):
-        files = list(group)
+        files, limit = list(group), limits.pop(key, 0)
         if attempt is None or files[0].attempt == attempt:
             reading.take(files)
-        elif files[0].attempt < attempt and key in limits:
-            reading.take(files, limits.pop(key))
+        elif files[0].attempt < attempt and limit:
+            reading.take(files, limit)
     reading.warnings += [_missing(key, limit, 0) for key, limit in sorted(limits.items())]
     return Journal(reading.records, reading.warnings, reading.notes)
 

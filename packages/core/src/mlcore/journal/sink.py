@@ -44,7 +44,7 @@ def open_sink(folder: Folder, attempt: int, writer: str) -> Sink:
     stem = f"journal/{attempt}-{writer}"
     try:
         return SegmentSink(folder, stem) if folder.local is None else LocalSink(folder.local / f"{stem}.1.jsonl")
-    except (FileExistsError, KeyExistsError) as error:
+    except KeyExistsError as error:
         raise KeyExistsError(
             f"attempt {attempt} of this run has a journal writer named {writer!r} already",
             where=f"{folder.url}/{stem}.1.jsonl",
@@ -59,9 +59,7 @@ class LocalSink:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
-        self._size = 0
+        self._path, self._fd, self._size = path, _create(path), 0
         self._torn = self._rooted = False
 
     def append(self, data: bytes, *, sync: bool) -> None:
@@ -110,6 +108,13 @@ class LocalSink:
             self._cut()
         except OSError:
             self._torn = True  # the next append tries again before it writes, and fails with this same error
+
+
+def _create(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError as error:
+        raise KeyExistsError("the file exists", where=str(path)) from error
 
 
 def _sync_folder(path: Path) -> None:
