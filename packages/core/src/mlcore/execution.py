@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlcore.plugins import PluginHost
 
 Key: TypeAlias = str | int
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class SerialExecutor:
                 hint="leave the timeout out, or use an executor whose workers can be ended, like 'process' or 'dask'",
             )
         _check_retries(retries)
-        return self._outcomes(import_function(function), payloads, _Keys(key), retries)
+        return self._outcomes(import_function(function), iter(payloads), _Keys(key), retries, self._cancelled)
 
     def cancel(self) -> None:
         """See `Executor.cancel`."""
@@ -153,14 +154,11 @@ class SerialExecutor:
         self.close()
 
     def _outcomes(
-        self, function: Callable[[Any], Any], payloads: Iterable[Any], keys: _Keys, retries: int
+        self, function: Callable[[Any], Any], payloads: Iterator[Any], keys: _Keys, retries: int, cancelled: int
     ) -> Iterator[tuple[Key, Outcome]]:
-        before = self._cancelled
-        for payload in payloads:
+        while self._cancelled == cancelled and (payload := next(payloads, _END)) is not _END:
             key = keys.next(payload)
             yield key, call(function, payload, key, retries)
-            if self._cancelled != before:
-                return
 
 
 def _check_retries(retries: object) -> None:

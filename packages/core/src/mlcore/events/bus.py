@@ -123,9 +123,9 @@ class Bus:
 
     def channel(self, event_type: type[E]) -> Channel[E]:
         """The channel of an event class; the same one each time. Classes derived from it have their own."""
+        _check_event_type(event_type)
         with self._lock:
             if event_type not in self._channels:
-                _check_event_type(event_type)
                 self._channels[event_type] = _FailureChannel() if event_type is RunFailed else Channel()
             return self._channels[event_type]
 
@@ -217,8 +217,8 @@ def _check_every(event_type: type[E], every: object) -> None:
 
 
 def _name(listener: object) -> str:
+    listener = inspect.unwrap(listener) if callable(listener) else listener
     if isinstance(listener, partial):
         return _name(listener.func)
-    listener = inspect.unwrap(listener) if callable(listener) else listener
     named = listener if hasattr(listener, "__qualname__") else type(listener)
     return f"{named.__module__}.{named.__qualname__}"

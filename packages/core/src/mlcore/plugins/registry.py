@@ -120,6 +120,7 @@ class Registry(Mapping[str, Entry]):
         """Add an entry; returns those that had its name before. From then on the name is in conflict."""
         others = self._entries.setdefault(entry.name, [])
         others.append(entry)
+        self._resolved.pop(entry.name, None)
         return others[:-1]
 
     def resolve(self, name: str) -> Any:  # what the target is
