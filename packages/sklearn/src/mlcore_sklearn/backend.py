@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from mlcore.errors import ModelError, nearest
 from mlcore.model import Labels, label_map
-
 from mlcore_sklearn.model import FILE, SklearnModel, different_name
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SklearnBackend:
             ModelError: The object is no estimator, or a name does not fit it.
         """
         _refuse_options(options)
-        names = dict(input_names=input_names, target_names=target_names, output_names=output_names)
+        names = {"input_names": input_names, "target_names": target_names, "output_names": output_names}
         if isinstance(obj, SklearnModel):
             return _unchanged(obj, names, label_map(labels))
         _refuse_class(obj)

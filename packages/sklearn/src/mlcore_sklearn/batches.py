@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+
 from mlcore.errors import ModelError, nearest
 
 # numpy, scipy.sparse, a data frame or a list of texts: whatever scikit-learn takes.
@@ -63,7 +64,7 @@ def _column(name: str, value: Any) -> Table:  # of any array type
         return value
     array = _array(name, value)
     if array.ndim == 0:
-        raise ModelError(f"{name!r} is a single value, not one an example", hint="give an array whose first axis counts")
+        raise ModelError(f"{name!r} is one value", hint="give an array whose first axis counts the examples")
     if array.ndim == 2 or array.dtype.kind in "OUS":
         return array
     return array.reshape(len(array), -1 if array.size else 0)

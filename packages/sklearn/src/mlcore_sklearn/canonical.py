@@ -8,7 +8,8 @@ written so that equal states give equal bytes in any process, and `skops.io.load
 * Members are named by the digest of their contents; padding inside structured arrays, which is uninitialised memory,
   is zeroed.
 * Attributes and elements of sets are sorted. Other dictionaries keep their order, which is state.
-* numpy's global generator is stored by reference: its state is the process's, not the estimator's (`random_state=None`).
+* numpy's global generator is stored by reference: with `random_state=None` its state is the process's, not the
+  estimator's.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ import numpy as np
 import scipy.special
 import skops
 import skops.io
-from mlcore.errors import ModelError
 
 # skops.io.dumps looks through all members again for each array, which is quadratic: an MLPClassifier keeps one loss for
 # each batch it has seen. Its tree builder alone is linear, and knows the objects behind the nodes.
 from skops.io._utils import SaveContext, get_state
+
+from mlcore.errors import ModelError
 
 # JSON: a dict with "__loader__" is a node, any other dict holds nodes by name.
 Node: TypeAlias = dict[str, Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mlcore.errors import ModelError
 from mlcore.model import Batch, Labels
-
 from mlcore_sklearn.batches import Array, Table, count, features, target
 from mlcore_sklearn.outputs import Results, chosen_outputs, kind_of
 
@@ -93,7 +93,7 @@ class SklearnModel:
             raise ModelError(f"{self._name} has no inputs", hint="name at least one: input_names=['x']")
         if len(self.target_names) > 1:
             found = ", ".join(self.target_names)
-            raise ModelError(f"{self._name} takes one target, not {len(self.target_names)} ({found})", hint="choose one")
+            raise ModelError(f"{self._name} takes one target, not {found}", hint="choose one")
         clash = set(self.output_names) & {*self.input_names, *self.target_names}
         if clash:
             raise ModelError(f"{min(clash)!r} names both an output and a source of the batch", hint="rename the source")

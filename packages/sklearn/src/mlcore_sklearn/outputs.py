@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from mlcore.errors import ModelError, nearest
 
+from mlcore.errors import ModelError, nearest
 from mlcore_sklearn.batches import Array, Table
 
 # These compare with the target and are left out of a batch that has none.
@@ -74,14 +74,15 @@ class Results:
     @cached_property
     def accuracy(self) -> Array:
         """1.0 for each right prediction, else 0.0."""
-        return (self.prediction == self.target).astype(np.float64)
+        return np.asarray(self.prediction == self.target, dtype=np.float64)
 
     @cached_property
     def loss(self) -> Array:
         """The log loss (classifiers) or squared error (regressors) of each example."""
+        truth = np.asarray(self.target)
         if kind_of(self.estimator) == "classifier":
-            return log_loss(self.probability, np.searchsorted(self.estimator.classes_, self.target))
-        error = np.asarray(self.prediction - self.target, dtype=np.float64) ** 2
+            return log_loss(self.probability, np.searchsorted(self.estimator.classes_, truth))
+        error = np.asarray(self.prediction - truth, dtype=np.float64) ** 2
         return error if error.ndim == 1 else error.reshape(len(error), -1).mean(axis=1)
 
 

@@ -27,10 +27,13 @@ def _named(module: str, names: str) -> tuple[str, ...]:
 NUMPY = (
     *_named("numpy", "bool_ int8 int16 int32 int64 longlong uint8 uint16 uint32 uint64 ulonglong"),
     *_named("numpy", "float16 float32 float64 str_ dtype"),
-    # Usual for FunctionTransformer, FeatureAgglomeration and FunctionTransformer's inverse.
-    *_named("numpy", "absolute cbrt ceil exp exp2 expm1 fabs floor log log10 log1p log2 negative power reciprocal rint"),
-    *_named("numpy", "sign sqrt square tanh trunc sin cos tan arcsin arccos arctan sinh cosh arcsinh arccosh arctanh"),
-    *_named("numpy", "max mean median min sum std var"),
+    # Usual in a FunctionTransformer or FeatureAgglomeration.
+    *_named("numpy", "absolute cbrt ceil exp exp2 expm1 fabs floor log log10 log1p log2 negative power rint"),
+    *_named(
+        "numpy",
+        "reciprocal sign sqrt square tanh trunc sin cos tan arcsin arccos arctan sinh cosh",
+    ),
+    *_named("numpy", "arcsinh arccosh arctanh max mean median min sum std var"),
     # The global generator itself: see `canonical`.
     "numpy.random.mtrand._rand",
 )
@@ -127,7 +130,7 @@ def load(path: Path, *, trusted: Collection[str] = ()) -> Any:  # an estimator; 
 
     Raises:
         ModelError: The file is unreadable, or names something untrusted, in which case nothing of it was executed, or
-            something that is not installed.
+            something that is not installed as it was.
     """
     import skops.io
 
@@ -138,9 +141,9 @@ def load(path: Path, *, trusted: Collection[str] = ()) -> Any:  # an estimator; 
         with warnings.catch_warnings():
             _silence_versions()
             return skops.io.loads(data, trusted=sorted(found))
-    except (AttributeError, ImportError) as error:
+    except (AttributeError, ImportError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(
-            f"this file needs something that is not installed: {error}",
+            f"the estimator cannot be restored with what is installed: {error}",
             where=str(path),
             hint="install the versions that its manifest names",
         ) from error
