@@ -4,7 +4,7 @@ Importing this loads no fsspec: a local store never needs it.
 """
 
 from mlcore.store.blobs import Blobs
-from mlcore.store.choice import StoreChoice, find_store
+from mlcore.store.choice import StoreChoice, find_store, use_store
 from mlcore.store.digest import Digest, Hashing
 from mlcore.store.files import Entry, Exclusive, Reader
 from mlcore.store.folder import Folder, as_folder
@@ -29,4 +29,5 @@ __all__ = [
     "find_store",
     "open_file",
     "safe_name",
+    "use_store",
 ]

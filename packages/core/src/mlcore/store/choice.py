@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLE: Final = "MLCORE_STORE"
 _PROJECT = "pyproject.toml"
 _DEFAULT = ".mlcore"
+_current: ContextVar[str | None] = ContextVar("mlcore_store", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ def find_store(
 ) -> StoreChoice:
     """Choose a store; touch nothing.
 
-    The first of these: what was asked for, `MLCORE_STORE`, `store` below `[tool.mlcore]` in the nearest
+    The first of these: what was asked for, the store of the run that this code is in, `MLCORE_STORE`, `store` below `[tool.mlcore]` in the nearest
     `pyproject.toml` upward, `.mlcore` beside that file, `.mlcore` in the working folder.
 
     Args:
@@ -47,12 +53,24 @@ def find_store(
     here = Path(cwd or Path.cwd()).absolute()
     if explicit:
         return StoreChoice(_absolute(os.fspath(explicit), here), "--store")
+    if (current := _current.get()) is not None:
+        return StoreChoice(current, "the current run")
     if named := os.environ.get(VARIABLE):
         return StoreChoice(_absolute(named, here), VARIABLE)
     project = next((folder for folder in (here, *here.parents) if (folder / _PROJECT).is_file()), None)
     if project and (configured := _configured(project / _PROJECT)):
         return StoreChoice(_absolute(configured, project), f"[tool.mlcore] in {_PROJECT}")
     return StoreChoice(str((project or here) / _DEFAULT), "default")
+
+
+@contextmanager
+def use_store(url: str) -> Iterator[None]:
+    """Let `find_store` answer with this store within the block, as a run does with its own."""
+    token = _current.set(url)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _absolute(url: str, base: Path) -> str:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from mlcore.errors import StoreError
 from mlcore.store.files import Entry, Exclusive
 from mlcore.store.keys import TEMPORARY
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Up to here a file is read into memory and put at once; a longer one goes by way of a local copy.
 _ONE_PUT = 1 << 26
+_CHUNK = 1 << 20
+_INSTALL = "install the package that publishes this kind of URL for fsspec, s3fs for s3:// say, or use another store"
 _TIMES = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
 _memory = threading.Lock()
 
@@ -61,7 +64,10 @@ class Remote:
     def _place(self) -> tuple[Any, str]:  # a filesystem of fsspec, and the root's path in it
         import fsspec
 
-        fs, path = fsspec.core.url_to_fs(self._url)
+        try:
+            fs, path = fsspec.core.url_to_fs(self._url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(str(error), where=self._url, hint=_INSTALL) from error
         return fs, path.rstrip("/")
 
     @property
@@ -84,12 +90,12 @@ class Remote:
 
     def put(self, name: Name, source: bytes | Reader, *, sync: bool) -> None:
         """Read the source to its end, then put it: one that fails on the way leaves nothing."""
-        data = source if isinstance(source, bytes) else source.read(_ONE_PUT + 1)
-        if not isinstance(source, bytes) and len(data) > _ONE_PUT:
-            return self._put_long(name, data, source)
+        head = source if isinstance(source, bytes) else _head(source)
+        if not isinstance(source, bytes) and len(head) > _ONE_PUT:
+            return self._put_long(name, head, source)
         key = name if isinstance(name, str) else name()
         if key is not None:
-            self._pipe(self._path(key), data)
+            self._pipe(self._path(key), head)
         return None
 
     def _put_long(self, name: Name, head: bytes, rest: Reader) -> None:
@@ -97,7 +103,7 @@ class Remote:
             copy = Path(directory, "content")
             with copy.open("wb") as file:
                 file.write(head)
-                shutil.copyfileobj(rest, file, 1 << 20)
+                shutil.copyfileobj(rest, file, _CHUNK)
             key = name if isinstance(name, str) else name()
             if key is None:
                 return
@@ -180,6 +186,14 @@ class Remote:
     def _path(self, key: str) -> str:
         root = self._place[1]
         return f"{root}/{key}" if key else root
+
+
+def _head(source: Reader) -> bytes:
+    """All of a source, or more of it than is put at once."""
+    head = bytearray()
+    while len(head) <= _ONE_PUT and (chunk := source.read(_CHUNK)):
+        head += chunk
+    return bytes(head)
 
 
 def _is_listed(key: str) -> bool:
