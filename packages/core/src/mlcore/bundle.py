@@ -136,6 +136,21 @@ def _file_fault(name: str, entry: Any) -> str | None:  # whatever JSON gave
     return None if sound else f"what it says of {name!r} is not understood"
 
 
+def pack(directory: Path | str, kind: str, meta: Mapping[str, Any], blobs: Blobs, *, sync: bool = True) -> Manifest:
+    """Put all files of a local folder into the blobs.
+
+    Returns:
+        The manifest of a bundle that refers to them. It is not written: whoever creates it makes the bundle.
+    """
+    Manifest(kind, meta, {}).encode()
+    files = {}
+    for name, path in _sources(Path(directory)):
+        with open_file(path) as file:
+            read = blobs.add_stream(file, sync=sync)
+        files[name] = FileEntry(read.size, read.digest, blob=True)
+    return Manifest(kind, meta, files)
+
+
 class Bundle:
     """A folder with a manifest.
 
@@ -164,7 +179,6 @@ class Bundle:
         kind: str,
         meta: Mapping[str, Any] | None = None,  # JSON values
         *,
-        blobs: Blobs | None = None,
         sync: bool = True,
         before_commit: Callable[[], None] | None = None,
     ) -> Manifest:
@@ -174,7 +188,6 @@ class Bundle:
             directory: Holds the files.
             kind: What the bundle is for.
             meta: Facts about it.
-            blobs: Put the contents there; the manifest then refers to them.
             sync: Wait for the disk.
             before_commit: Called when all but the manifest is written; raising leaves the bundle incomplete.
 
@@ -185,21 +198,18 @@ class Bundle:
         Manifest(kind, meta or {}, {}).encode()
         with suppress(KeyMissingError):
             self.folder.remove(MANIFEST)
-        files = {name: self._put(name, path, blobs, sync=sync) for name, path in sources}
+        files = {name: self._put(name, path, sync=sync) for name, path in sources}
         encoded = Manifest(kind, meta or {}, files).encode()
         if before_commit:
             before_commit()
         self.folder.put_bytes(MANIFEST, encoded, sync=sync)
         return Manifest.decode(encoded, self.folder.url)
 
-    def _put(self, name: str, path: Path, blobs: Blobs | None, *, sync: bool) -> FileEntry:
+    def _put(self, name: str, path: Path, *, sync: bool) -> FileEntry:
         with open_file(path) as file:
-            if blobs is None:
-                read = Hashing(file)
-                self.folder.put_stream(name, read, sync=sync)
-            else:
-                read = blobs.add_stream(file, sync=sync)
-        return FileEntry(read.size, read.digest, blob=blobs is not None)
+            read = Hashing(file)
+            self.folder.put_stream(name, read, sync=sync)
+        return FileEntry(read.size, read.digest)
 
     def manifest(self) -> Manifest | None:
         """What the bundle says it holds; None if it is not complete. The files are not read.

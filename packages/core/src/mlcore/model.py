@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from mlcore.bundle import Bundle, Manifest
+from mlcore.bundle import Bundle, Manifest, pack
 from mlcore.errors import ModelError, nearest
 from mlcore.plugins import Entry, PluginHost, current_host
 from mlcore.store import Blobs, Folder, as_folder
@@ -193,8 +194,6 @@ def save_model(
     folder: Folder | Path | str,
     *,
     training: bool = False,
-    extra: Mapping[str, Any] | None = None,  # JSON values
-    blobs: Blobs | None = None,
     host: PluginHost | None = None,
 ) -> Manifest:
     """Write a model as a bundle.
@@ -203,17 +202,32 @@ def save_model(
         model: Anything that `as_model` takes.
         folder: Where the bundle goes: a path, a URL or a Folder.
         training: Also write what only further training needs.
-        extra: Facts to keep in the manifest, beside names, labels and versions.
-        blobs: Put the contents there; the bundle then refers to them.
         host: The plugins to ask.
     """
-    backend = backend_of(model, host)
-    wrapped = as_model(model, host=host)
+    with _saved(model, training=training, host=host) as (directory, meta):
+        return Bundle(as_folder(folder)).write(directory, kind="model", meta=meta)
+
+
+def pack_model(model: object, blobs: Blobs, extra: Mapping[str, Any], host: PluginHost | None = None) -> Manifest:
+    """Put a model's files into the blobs, and return the manifest that makes a bundle of them.
+
+    Args:
+        model: Anything that `as_model` takes.
+        blobs: Of the store.
+        extra: Facts (JSON values) to keep in the manifest beside names, labels and versions.
+        host: The plugins to ask.
+    """
+    with _saved(model, training=False, host=host) as (directory, meta):
+        return pack(directory, "model", {**meta, **extra}, blobs)
+
+
+@contextmanager
+def _saved(model: object, *, training: bool, host: PluginHost | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A folder with the saved model, and what its manifest has to say."""
+    backend, wrapped = backend_of(model, host), as_model(model, host=host)
     with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
         wrapped.save(Path(directory), training=training)
-        return Bundle(as_folder(folder)).write(
-            directory, kind="model", meta={**_describe(wrapped, backend), **(extra or {})}, blobs=blobs
-        )
+        yield Path(directory), _describe(wrapped, backend)
 
 
 def _describe(model: Model, backend: Backend) -> dict[str, Any]:

@@ -14,13 +14,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mlcore.bundle import MANIFEST, Bundle, Manifest
 from mlcore.errors import KeyExistsError, KeyMissingError, VersionError, nearest
-from mlcore.model import Labels, Model, restore_model, save_model
+from mlcore.model import Labels, Model, pack_model, restore_model
 from mlcore.plugins import PluginHost
 from mlcore.store import Folder, Store, find_store, safe_name
 
@@ -36,6 +36,7 @@ class Record:
         id: 32 hexadecimal digits.
         name: Unique in its store; None for a model without a name.
         edit: The number of this edit, from 1.
+        time: When it was made, seconds since the epoch.
         version: The number of the newest contents; 0 before the first.
         aliases: Version aliases to version numbers.
         tags: Free words.
@@ -46,6 +47,7 @@ class Record:
     id: str
     name: str | None
     edit: int
+    time: float
     version: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class Models:
             KeyExistsError: The name is taken.
         """
         self.store.prepare()
-        record = Record(id=uuid.uuid4().hex, name=name, edit=1, fields=fields)
+        record = Record(id=uuid.uuid4().hex, name=name, edit=1, time=time.time(), fields=fields)
         self._folder.create(f"{record.id}/1.json", _encode(record))
         if name is not None:
             self._folder.create(f"by-name/{safe_name(name)}.json", json.dumps({"id": record.id}).encode())
@@ -149,7 +151,7 @@ class Models:
         while True:
             present = self.get(model_id)
             wanted = change(present)
-            wanted = Record(**{**vars(wanted), "id": present.id, "edit": present.edit + 1})
+            wanted = replace(wanted, id=present.id, edit=present.edit + 1, time=time.time())
             try:
                 self._folder.create(f"{model_id}/{wanted.edit}.json", _encode(wanted))
             except KeyExistsError:
@@ -180,24 +182,21 @@ class Models:
             host: The plugins to ask.
         """
         record = self.ensure(name)
-        draft = self._folder / record.id / f"draft-{uuid.uuid4().hex}"
-        manifest = save_model(model, draft, extra={"made": dict(made or {})}, blobs=self.store.blobs, host=host)
-        number = self._commit(record, manifest, draft)
+        manifest = pack_model(model, self.store.blobs, {"made": dict(made or {})}, host)
+        number = self._commit(record, manifest)
         kept = labels or getattr(model, "labels", None) or record.labels
         record = self.edit(record.id, lambda now: _with_version(now, number, aliases, kept))
         return Version(record, number, self._bundle(record.id, number), manifest)
 
-    def _commit(self, record: Record, manifest: Manifest, draft: Folder) -> int:
-        """Give the drafted bundle the next free number; the manifest's exclusive creation decides who gets it."""
-        content = draft.read_bytes(MANIFEST)
-        draft.remove_tree("")
+    def _commit(self, record: Record, manifest: Manifest) -> int:
+        """Give a version the next free number; the manifest's exclusive creation decides who gets it."""
         number = record.version
         if number and self.version(record, number).manifest == manifest:
             return number
         while True:
             number += 1
             try:
-                self._folder.create(f"{record.id}/v{number}/{MANIFEST}", content)
+                self._folder.create(f"{record.id}/v{number}/{MANIFEST}", manifest.encode())
             except KeyExistsError:
                 continue
             return number
@@ -254,12 +253,12 @@ class Models:
 
 
 def _encode(record: Record) -> bytes:
-    return (json.dumps({**vars(record), "time": time.time()}, sort_keys=True) + "\n").encode()
+    return (json.dumps(vars(record), sort_keys=True) + "\n").encode()
 
 
 def _with_version(record: Record, number: int, aliases: tuple[str, ...], labels: Labels) -> Record:
     moved = {**record.aliases, **dict.fromkeys(aliases, number)}
-    return Record(**{**vars(record), "version": max(record.version, number), "aliases": moved, "labels": labels})
+    return replace(record, version=max(record.version, number), aliases=moved, labels=labels)
 
 
 def load_model(reference: str | Path, *, store: Store | None = None, host: PluginHost | None = None) -> Model:

@@ -63,8 +63,8 @@ def _file_in(folder: Path) -> Path:
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
     if isinstance(error, FileNotFoundError):
-        found = sorted(item.name for item in _siblings(path) if item.suffix in (".yaml", ".yml", ".json"))
-        hint = f"the folder has: {', '.join(found[:10])}" if found else "check the path"
+        names = sorted(item.name for item in _siblings(path) if item.suffix in (".yaml", ".yml", ".json"))
+        hint = f"the folder has: {', '.join(names[:10])}" if names else "check the path"
         return ConfigError("there is no such config file", where=str(path), hint=hint)
     reason = getattr(error, "strerror", None) or str(error)
     found = f"this config file cannot be read: {reason}"
@@ -90,7 +90,7 @@ def _decode(data: bytes, name: str) -> str:
 
 def parse_document(text: str, name: str) -> Mapping:
     """Read a config's text; its top level must be a mapping."""
-    root = compose(_events(text.removeprefix("\ufeff"), name), place=lambda event: _place(event, name))
+    root = _parse_file(text.removeprefix("\ufeff"), name)
     if root is None:
         raise ConfigError("the config is empty", where=name, hint="write at least one `section:` with its settings")
     if not isinstance(root, Mapping):
@@ -102,7 +102,15 @@ def parse_document(text: str, name: str) -> Mapping:
 
 def parse_value(text: str, label: str) -> Value | None:
     """Read the value of an override; None when there is no text. Every position in it is the label."""
-    return compose(_events(text, label, positions=False), place=lambda _: label, comments=False)
+    return compose(_events(text, label, positions=False, comments=False), place=lambda _: label)
+
+
+def _parse_file(text: str, name: str) -> Value | None:
+    try:
+        return compose(_events(text, name, comments=True), place=lambda event: _place(event, name))
+    except NotImplementedError:
+        # The parser gives up on comments in some places, `key:  # comment` with the value below among them.
+        return compose(_events(text, name, comments=False), place=lambda event: _place(event, name))
 
 
 def _place(event: Event, name: str) -> str:
@@ -110,15 +118,18 @@ def _place(event: Event, name: str) -> str:
     return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
-def _events(text: str, name: str, *, positions: bool = True) -> Iterator[Event]:
+def _events(text: str, name: str, *, comments: bool, positions: bool = True) -> Iterator[Event]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     text = text.replace("\r\n", "\n")
     try:
-        yield from YAML().parse(io.StringIO(text))
+        yaml = YAML() if comments else YAML(typ="safe", pure=True)
+        yield from yaml.parse(io.StringIO(text))
     except YAMLError as error:
         raise _syntax_error(error, text, name, positions=positions) from error
+    except NotImplementedError:
+        raise
     except Exception as error:  # a defect of the parser: it must not look like one of the user's code
         found, hint = f"the YAML parser fails on this ({type(error).__name__})", "write it in a plainer way"
         raise ConfigError(found, where=name, hint=hint) from error
@@ -145,15 +156,14 @@ def _cause(error: MarkedYAMLError) -> str:
     return " ".join(", ".join(parts).split())
 
 
-def compose(events: Iterable[Event], *, place: Callable[[Event], str], comments: bool = True) -> Value | None:
+def compose(events: Iterable[Event], *, place: Callable[[Event], str]) -> Value | None:
     """Build the tree of one document.
 
     Args:
         events: Parsing events, from text or from Python data.
         place: Tells the position of an event.
-        comments: Whether comments are kept.
     """
-    composer = _Composer(place, comments=comments)
+    composer = _Composer(place)
     for event in events:
         composer.take(event)
     return composer.root
@@ -162,9 +172,9 @@ def compose(events: Iterable[Event], *, place: Callable[[Event], str], comments:
 class _Composer:
     """Takes events one by one; its stack holds the collections that are still open, so that it need not recurse."""
 
-    def __init__(self, place: Callable[[Event], str], *, comments: bool) -> None:
+    def __init__(self, place: Callable[[Event], str]) -> None:
         self.root: Value | None = None
-        self._place, self._comments = place, comments
+        self._place = place
         self._anchors: dict[str, Value] = {}
         self._open: list[tuple[Sequence | Mapping, list[Node]]] = []
         self._count = 0
@@ -172,8 +182,6 @@ class _Composer:
     def take(self, event: Any) -> None:  # the events' own classes declare their fields as Any
         handler = getattr(self, f"_{type(event).__name__}", None)
         if handler is not None:
-            if not self._comments:
-                event.comment = None
             handler(event)
 
     def _DocumentStartEvent(self, event: Any) -> None:
@@ -240,7 +248,7 @@ class _Composer:
 def _keep_line_comment(event: Any) -> None:
     """Keep `key: &anchor  # comment` on its line; the parser takes it for a comment above the first item."""
     above = event.comment and event.comment[1]
-    if above and not event.flow_style and above[0].start_mark.line == event.end_mark.line:
+    if above and not event.flow_style and above[0].start_mark.line == event.start_mark.line:
         event.comment = [above[0], above[1:] or None, *event.comment[2:]]
 
 

@@ -119,11 +119,24 @@ def _assign(parent: Mapping | Sequence, path: list[str], value: Value, label: st
         return _replace(old, value)
     pair = find_pair({pair.key.value: pair for pair in parent.pairs if not pair.merge}, path[-1])
     if pair is None:
+        _keep_below(parent, value)
         parent.pairs.append(Pair(_new_key(parent, path[-1], label), value))
         return {}
     old, pair.value = pair.value, value
     pair.key.position = label
     return _replace(old, value)
+
+
+def _keep_below(parent: Mapping, value: Value) -> None:
+    """Keep comments below the last value, such as the heading of the next section, below a value added after it."""
+    last = parent.pairs[-1].value if parent.pairs else None
+    if not isinstance(last, Scalar) or not isinstance(value, Scalar) or last.event.style in ("|", ">"):
+        return
+    comment = last.event.comment and last.event.comment[0]
+    if comment:
+        line, newline, below = comment.value.partition("\n")
+        value.event.comment = [type(comment)(newline + below, comment.start_mark), None]
+        last.event.comment = [type(comment)(line, comment.start_mark), None] if line else None
 
 
 def _new_key(parent: Mapping, part: str, label: str) -> Scalar:

@@ -83,6 +83,8 @@ def _construct(kind: str, text: str) -> Plain:
             return datetime.fromisoformat(text)
         except ValueError:
             pass  # YAML also has `2001-12-14 21:59:43 -5`; the reader below knows
+    if kind == "binary":
+        return base64.b64decode("".join(text.split()), validate=True)
     reader = getattr(_yaml().constructor, f"construct_yaml_{kind}")
     value: Plain = reader(ScalarNode(PREFIX + kind, text))
     return value

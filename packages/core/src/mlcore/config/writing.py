@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as AnyMapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from mlcore.config.scalars import Plain
 
+_LINE_ENDS = re.compile("[\\x85\\u2028\\u2029]")  # the emitter breaks block text at these
 _PLAIN = (str, int, float, bytes, date, type(None))
 
 
@@ -54,26 +56,33 @@ class _Writer:
         self._anchors: dict[str, Value] = {}
 
     def events(self, node: Node) -> Iterator[Event]:
-        event = self._copy(node.event)
+        event = self._scalar(node) if isinstance(node, Scalar) else self._copy(node.event)
         if isinstance(node, Alias):
             event.anchor = self._name(node.target)
-        elif event.anchor is not None:
+        elif node.event.anchor is not None:
             event.anchor = self._name(node)
-        if isinstance(node, Scalar) and node in self._redactions:
-            event.value, event.style, event.ctag, event.implicit = self._redactions[node], '"', None, (False, True)
         yield event
         if isinstance(node, Sequence):
             for item in node.items:
                 yield from self.events(item)
         elif isinstance(node, Mapping):
             for pair in node.pairs:
-                yield from self._pair(pair)
+                yield self._scalar(pair.key, key=True)
+                yield from self.events(pair.value)
         if isinstance(node, Sequence | Mapping):
             yield self._copy(node.end)
 
-    def _pair(self, pair: Pair) -> Iterator[Event]:
-        yield self._copy(pair.key.event)
-        yield from self.events(pair.value)
+    def _scalar(self, node: Scalar, *, key: bool = False) -> ScalarEvent:
+        event: ScalarEvent = self._copy(node.event)
+        odd = event.tag is not None or (key and not event.value) or _LINE_ENDS.search(event.value)
+        if node in self._redactions or odd:
+            event = _scalar_event(self._redactions.get(node, node.value))
+            event.comment = self._copy(node.event).comment
+        else:
+            event = _settled(event, node.value)
+        if event.style == ">":  # the emitter loses blank lines in these
+            event.value, event.style = event.value.replace("\a", ""), "|"
+        return event
 
     def _name(self, node: Value) -> str:
         wanted: str = node.event.anchor
@@ -94,6 +103,17 @@ class _Writer:
         if comment is None or isinstance(comment, str):
             return comment and self._clean(comment)
         return type(comment)(self._clean(comment.value), comment.start_mark, comment.end_mark)
+
+
+def _settled(event: ScalarEvent, value: Plain) -> ScalarEvent:
+    """Say all that the emitter may ask for: whether text may be quoted, and what an empty value is."""
+    from ruamel.yaml.tag import Tag
+
+    is_text = isinstance(value, str)
+    event.implicit = (event.implicit[0], is_text, True)
+    if not event.value:
+        event.ctag = Tag(suffix=PREFIX + ("str" if is_text else "null"))
+    return event
 
 
 def tree_of(data: AnyMapping[Any, Any], name: str) -> Mapping:
@@ -154,10 +174,10 @@ def _scalar_event(value: Any) -> ScalarEvent:
 
     text, kind = write_scalar(value)
     if kind == "binary":
-        return ScalarEvent(None, Tag(suffix=PREFIX + kind), (False, False), text, style="'")
+        return ScalarEvent(None, Tag(suffix=PREFIX + kind), (False, False, True), text, style="'")
     if kind == "str" and (kind_of(text) != "str" or not text.isprintable()):
-        return ScalarEvent(None, None, (False, True), text, style='"')
-    return ScalarEvent(None, None, (True, True), text)
+        return _settled(ScalarEvent(None, None, (False, True), text, style='"'), value)
+    return _settled(ScalarEvent(None, None, (True, True), text), value)
 
 
 def _bad_value(value: object, path: Path, name: str) -> ConfigError:

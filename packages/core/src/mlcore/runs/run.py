@@ -132,7 +132,7 @@ class Run:
 
     def __enter__(self) -> Self:
         self._leave = _current.set(self)
-        self._context.enter_context(use_store(self.store))
+        self._context.enter_context(use_store(self.store.url))
         try:
             Recorder(self._journal).attach(self.bus)
             self._journal.write("status", sync=True, status="running")

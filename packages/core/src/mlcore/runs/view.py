@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from mlcore.checkpoint import Checkpoints
+from mlcore.config import Config
 from mlcore.errors import KeyMissingError, RunError
 from mlcore.journal import Journal, Series, read_journal
 from mlcore.runs.attempt import Attempt, Attempts
@@ -132,9 +133,12 @@ class RunView:
 
     @cached_property
     def models(self) -> list[dict[str, Any]]:  # JSON values
-        """Versions that it made: `name`, `version`, `digest`, `url`, `aliases`, `step`."""
-        records = (record.fields for record in self.journal.records("model"))
-        return list({(fields["name"], fields["version"]): dict(fields) for fields in records}.values())
+        """Versions that it made: `name`, `version`, `digest`, `url`, `aliases` that it gave them, `step`."""
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for record in self.journal.records("model"):
+            facts = found.setdefault((record.fields["name"], record.fields["version"]), {**record.fields, "aliases": []})
+            facts["aliases"] += [alias for alias in record.fields["aliases"] if alias not in facts["aliases"]]
+        return list(found.values())
 
     @cached_property
     def checkpoints(self) -> list[dict[str, Any]]:  # JSON values
@@ -160,7 +164,7 @@ class RunView:
             "seed": self.header.seed,
             "created": self.header.created,
             "parent": self.header.parent,
-            "config": self.config(),
+            "config": self.effective_config().data,
             "epochs": self.epochs,
             "models": self.models,
             "checkpoints": self.checkpoints,
@@ -176,11 +180,9 @@ class RunView:
         """What resumes changed in it, in order."""
         return tuple(text for attempt in self.attempts[1:] for text in attempt.overrides)
 
-    def config(self) -> dict[str, Any]:  # JSON values
-        """The effective config of the newest attempt, `${…}` kept."""
-        from mlcore.config import Config
-
-        return dict(Config.parse(self.config_text(), name="config.yaml", overrides=self.overrides()).data)
+    def effective_config(self) -> Config:
+        """The config of the newest attempt."""
+        return Config.parse(self.config_text(), name="config.yaml", overrides=self.overrides())
 
 
 def _best(name: str, values: Any) -> float:  # a sequence of floats

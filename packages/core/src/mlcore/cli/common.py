@@ -1,0 +1,88 @@
+"""What commands do alike: choose store and plugins, warn, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mlcore.plugins import PluginHost
+    from mlcore.store import Store
+
+
+def say(line: str) -> None:
+    """Tell a person something, apart from the command's output."""
+    typer.echo(line, err=True)
+
+
+def print_json(value: Any) -> None:  # JSON values, and floats that JSON lacks
+    """Print one line of JSON; NaN and infinities become the strings that the journal uses."""
+    typer.echo(json.dumps(_finite(value), ensure_ascii=False, default=str))
+
+
+def _finite(value: Any) -> Any:  # JSON values, and floats that JSON lacks
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def open_store(url: str | None) -> Store:
+    """The store that a command uses; it says which."""
+    from mlcore.store import Store, find_store
+
+    choice = find_store(url)
+    say(f"store {choice.url} ({choice.reason})")
+    store = Store(choice.url)
+    store.open()
+    return store
+
+
+@contextmanager
+def plugins(blocked: Sequence[str] | None) -> Iterator[PluginHost]:
+    """The plugins that a command uses; a line for each that is broken."""
+    from mlcore.plugins import PluginHost, use_host
+
+    host = PluginHost.from_environment(block=blocked or ())
+    host.load()
+    for warning in host.warnings:
+        say(f"warning: {warning}")
+    with use_host(host):
+        yield host
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Aligned columns; those that hold only numbers are aligned to the right."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(header))]
+    return "\n".join(_line(line, widths, right) for line in lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True))
+    return "  ".join(padded).rstrip()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "0")
+    except ValueError:
+        return False
+    return True
+
+
+def number(value: float) -> str:
+    """Four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def interactive() -> bool:
+    """Whether a person looks at standard error."""
+    return sys.stderr.isatty()

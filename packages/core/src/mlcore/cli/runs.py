@@ -1,0 +1,128 @@
+"""`mlcore ls`, `mlcore show`, and the noun `mlcore runs`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlcore.cli.common import number, open_store, print_json, say, table
+from mlcore.cli.guard import guarded
+from mlcore.cli.options import JsonOption, RunArgument, StoreOption
+
+if TYPE_CHECKING:
+    from mlcore.runs import RunView
+
+app = typer.Typer(help="Look at runs.", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="At most so many, the newest first [default: 30; all with --json].")]
+
+
+def ls(store: StoreOption = None, limit: Limit = None, json: JsonOption = False) -> None:
+    """List runs, the newest first."""
+    from mlcore.runs import list_runs
+
+    place = open_store(store)
+    views = list(islice(list_runs(place), limit or (None if json else 30)))
+    if json:
+        print_json([view.summary() for view in views])
+    elif views:
+        typer.echo(table([_row(view) for view in views], ("id", "name", "status", "started", "epochs", "metrics")))
+    else:
+        say("there are no runs yet; start one with: mlcore run FILE")
+
+
+def _row(view: RunView) -> tuple[str, ...]:
+    started = f"{datetime.fromtimestamp(view.header.created):%Y-%m-%d %H:%M}"
+    shown = [metric for metric in view.metrics if metric.stream not in ("train",)][:3]
+    values = " ".join(f"{metric.stream + '.' if metric.stream else ''}{metric.name}={number(metric.last)}" for metric in shown)
+    return (view.id, view.name, view.status, started, str(len(view.epochs)), values)
+
+
+def show(wanted: RunArgument, store: StoreOption = None, json: JsonOption = False) -> None:
+    """Show everything about a run."""
+    from mlcore.runs import find_run
+
+    view = find_run(open_store(store), wanted)
+    for warning in view.journal.warnings:
+        say(f"warning: {warning}")
+    print_json(view.details()) if json else typer.echo("\n\n".join(part for part in _parts(view) if part))
+
+
+def _parts(view: RunView) -> list[str]:
+    metrics = [(m.stream or "", m.name, number(m.last), number(m.best)) for m in view.metrics]
+    models = [(m["name"], f"v{m['version']}", " ".join(m["aliases"]), m["digest"][:12], m["url"]) for m in view.models]
+    checkpoints = [(str(c["step"]), "best" if c["best"] else "", c["url"]) for c in view.checkpoints]
+    return [
+        _head(view),
+        table(metrics, ("stream", "metric", "last", "best")) if metrics else "",
+        table(models, ("model", "version", "aliases", "digest", "url")) if models else "",
+        table(checkpoints, ("checkpoint", "", "url")) if checkpoints else "",
+        table(_attempts(view), ("attempt", "started", "host", "pid", "from", "overrides")),
+        "config\n" + view.effective_config().dump().rstrip(),
+    ]
+
+
+def _head(view: RunView) -> str:
+    facts = {
+        "id": view.id,
+        "name": view.name,
+        "status": view.status + (f": {view.reason}" if view.reason else ""),
+        "runner": view.header.runner or "python",
+        "seed": str(view.header.seed),
+        "epochs": str(len(view.epochs)),
+        "path": view.summary()["path"],
+    }
+    return "\n".join(f"{name:<8}{value}" for name, value in facts.items())
+
+
+def _attempts(view: RunView) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(attempt.number),
+            f"{datetime.fromtimestamp(attempt.time):%Y-%m-%d %H:%M:%S}",
+            attempt.process.host,
+            str(attempt.process.pid),
+            "" if attempt.resumed_from is None else f"checkpoint {attempt.resumed_from}",
+            " ".join(attempt.overrides),
+        )
+        for attempt in view.attempts
+    ]
+
+
+def path(wanted: RunArgument, store: StoreOption = None) -> None:
+    """Print where a run is stored."""
+    from mlcore.runs import find_run
+
+    typer.echo(find_run(open_store(store), wanted).summary()["path"])
+
+
+def metrics(
+    wanted: RunArgument,
+    series: Annotated[list[str] | None, typer.Argument(help="For example valid.loss; all by default.")] = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the points of a run's series as CSV: series, step, time, value."""
+    from mlcore.errors import RunError, nearest
+    from mlcore.runs import find_run
+
+    found = find_run(open_store(store), wanted).journal.series()
+    for name in series or ():
+        if name not in found:
+            raise RunError(f"the run has no series {name!r}", hint=nearest(name, found))
+    chosen = {name: found[name] for name in series or found}
+    if json:
+        print_json({name: {"steps": list(s.steps), "times": list(s.times), "values": list(s.values)} for name, s in chosen.items()})
+        return
+    typer.echo("series,step,time,value")
+    for name, points in chosen.items():
+        for step, time, value in zip(points.steps, points.times, points.values, strict=True):
+            typer.echo(f"{name},{step},{time},{value}")
+
+
+app.command("ls")(guarded(ls))
+app.command("show")(guarded(show))
+app.command("path")(guarded(path))
+app.command("metrics")(guarded(metrics))
