@@ -377,6 +377,20 @@ def test_adding_by_hand(install):
         host.add("needy", module(requires=("x",)))
 
 
+def test_what_was_added_by_hand_stays_when_others_load(install):
+    install("mine", runner("installed"))
+    host = PluginHost(allow=["mine"])
+    host.add("mine", module(mlcore_register_runners=hookimpl(lambda register: register("added", "json:loads"))))
+    host.load()
+    assert list(host.runners) == ["added"]
+    assert [(one.status, one.error) for one in host.records if one.name == "mine"] == [
+        ("loaded", None),
+        ("failed", "its name is also that of a plugin that was added by hand"),
+    ]
+    assert "mine" not in sys.modules
+    assert len(host.warnings) == 1, "the name was taken for unknown"
+
+
 @pytest.mark.parametrize("name", [name for name in vars(hookspecs) if name.startswith("mlcore_")])
 def test_the_example_of_every_hook_is_a_working_plugin(name):
     _, _, example = getattr(hookspecs, name).__doc__.partition("Example:\n")

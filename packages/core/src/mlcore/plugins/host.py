@@ -140,13 +140,16 @@ class PluginHost:
 
     def _imported(self) -> dict[str, tuple[PluginRecord, object]]:
         found = entry_points(PLUGINS, self.warnings)
-        self._warn_of_unknown(found)
+        by_hand = {record.name for record in self._records}
+        self._warn_of_unknown({CORE, *found, *by_hand})
         plugins: dict[str, tuple[PluginRecord, object]] = {}
         for point, rivals in _candidates(found):
             record = self._record(point.name, point.value, point.dist)
             if record.status == "blocked":
                 continue
             with self._attempt(record):
+                if point.name in by_hand:
+                    raise PluginError("its name is also that of a plugin that was added by hand")
                 if rivals:
                     others = " and ".join(owner(rival) for rival in rivals)
                     raise PluginError(f"its name is also that of {others}; uninstall one")
@@ -155,8 +158,7 @@ class PluginHost:
                 plugins[point.name] = record, plugin
         return plugins
 
-    def _warn_of_unknown(self, found: Mapping[str, object]) -> None:
-        known = {CORE, *found}
+    def _warn_of_unknown(self, known: set[str]) -> None:
         for name in sorted(((self.allow or frozenset()) | self.block) - known):
             self.warnings.append(f"no plugin {name!r} is installed to be switched on or off: {nearest(name, known)}")
 
