@@ -44,6 +44,10 @@ def _problem(item: ErrorDetails, schema: type[BaseModel], data: object) -> Probl
         return Problem((*existing(loc[:-1], data), loc[-1]), "this key is required, and missing", None)
     if item["type"] == "extra_forbidden" and loc:
         return Problem(path, "there is no such key", nearest(str(loc[-1]), field_names(schema, loc[:-1])))
+    if item["type"] == "union_tag_invalid":
+        context = item["ctx"]
+        place = existing((*loc, context["discriminator"].strip("'")), data)
+        return Problem(place, f"this is none of {context['expected_tags']}", None)
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return Problem(path, message or item["type"], None)
 

@@ -13,7 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from mlcore.config.document import compose
-from mlcore.config.nodes import MAX_DEPTH, Alias, Mapping, Node, Pair, Scalar, Sequence, Value, too_deep
+from mlcore.config.nodes import MAX_DEPTH, Alias, Mapping, Node, Scalar, Sequence, Value, too_deep
 from mlcore.config.paths import Path, dotted
 from mlcore.config.scalars import PREFIX, kind_of, write_scalar
 from mlcore.errors import ConfigError
