@@ -16,7 +16,7 @@ from mlcore.journal import Journal, JournalWriter, read_journal
 from mlcore.store import Folder
 
 ENDLESS = """
-import os, sys
+import os, sys, time
 from mlcore.journal import JournalWriter
 from mlcore.store import Folder
 
@@ -29,6 +29,7 @@ while True:
         journal.log(step, {"loss": step / 3, "acc": step / 7})
     seq = journal.write("mark", sync=seed % 5 == 0, step=step, text="x" * (seed % 11 * 500))
     os.write(1, f"{seq} {step}\\n".encode())
+    time.sleep(seed % 10 / 2000)
 """
 
 COUNTED = """
@@ -85,9 +86,23 @@ except KeyboardInterrupt:
 """
 
 
-def start(program: str, *arguments: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+@pytest.fixture
+def start():
+    """Start programs, and leave none of them behind."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(program: str, *arguments: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        # Unbuffered: what a buffer had read ahead would be missing from what communicate() gives.
+        running.append(subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
 
 
 def read(folder: Path) -> Journal:
@@ -109,7 +124,7 @@ def check_killed(folder: Path, said: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("batch", range(3))
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path, batch):
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path, start, batch):
     moments = random.Random(batch)
     running = []
     for number in range(10):
@@ -123,7 +138,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path, batch):
         check_killed(folder, [(int(seq), int(step)) for seq, step in (line.split() for line in said)])
 
 
-def test_points_are_on_disk_soon_though_nothing_else_happens(tmp_path):
+def test_points_are_on_disk_soon_though_nothing_else_happens(tmp_path, start):
     process = start(SILENT, tmp_path)
     assert process.stdout.readline() == b"logged\n"
     deadline = time.monotonic() + 20
@@ -135,14 +150,14 @@ def test_points_are_on_disk_soon_though_nothing_else_happens(tmp_path):
     assert read(tmp_path).series()["loss"].steps == [1]
 
 
-def test_a_program_that_ends_without_close_loses_nothing(tmp_path):
+def test_a_program_that_ends_without_close_loses_nothing(tmp_path, start):
     process = start(UNCLOSED, tmp_path)
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert read(tmp_path).series()["loss"].steps == list(range(5000))
 
 
-def test_an_interrupt_in_the_middle_of_a_write_spoils_nothing(tmp_path):
+def test_an_interrupt_in_the_middle_of_a_write_spoils_nothing(tmp_path, start):
     processes = [(tmp_path / str(number), start(INTERRUPTED, tmp_path / str(number))) for number in range(8)]
     for folder, process in processes:
         assert process.stdout.readline() == b"ready\n"
@@ -163,13 +178,12 @@ def test_an_interrupt_in_the_middle_of_a_write_spoils_nothing(tmp_path):
 def finish(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:  # all wait for a line, so that they write at the same time
         process.stdin.write(b"go\n")
-        process.stdin.flush()
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
 
 
-def test_8_processes_journal_into_one_store(tmp_path):
+def test_8_processes_journal_into_one_store(tmp_path, start):
     finish([start(COUNTED, tmp_path / "runs" / str(number), "main", 2000) for number in range(8)])
     for number in range(8):
         journal = read(tmp_path / "runs" / str(number))
@@ -179,7 +193,7 @@ def test_8_processes_journal_into_one_store(tmp_path):
         assert [record.fields["step"] for record in journal.records("mark")] == list(range(0, 2000, 100))
 
 
-def test_4_processes_are_writers_of_one_run(tmp_path):
+def test_4_processes_are_writers_of_one_run(tmp_path, start):
     writers = ["main", "worker_1", "worker_2", "worker_3"]
     finish([start(COUNTED, tmp_path, writer, 2000) for writer in writers])
     journal = read(tmp_path)
@@ -193,7 +207,7 @@ def test_4_processes_are_writers_of_one_run(tmp_path):
     assert set(journal.positions()) == {f"1-{writer}" for writer in writers}
 
 
-def test_one_of_many_gets_a_name(tmp_path):
+def test_one_of_many_gets_a_name(tmp_path, start):
     processes = [start(COUNTED, tmp_path, "main", 100) for _ in range(4)]
     for process in processes:
         process.communicate(b"go\n", timeout=60)

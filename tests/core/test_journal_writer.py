@@ -340,7 +340,7 @@ class TestTrouble:
         assert read.series()["loss"].steps == [1, 3]
         assert [record.fields["status"] for record in read.records("status")] == ["running", "finished"]
 
-    def test_a_failed_fsync_takes_the_record_back(self, folder, journal, monkeypatch):
+    def test_a_failed_fsync_takes_the_record_back(self, folder, patient, journal, monkeypatch):
         def broken(fd):
             raise OSError(5, "Input/output error")
 
@@ -348,6 +348,7 @@ class TestTrouble:
             patch.setattr(sink.os, "fsync", broken)
             with pytest.raises(StoreError, match="Input/output error"):
                 journal.write("status", sync=True, status="finished")
+        assert lines(folder) == [], "at once, so that a reader never meets it"
         journal.write("status", sync=True, status="failed")
         assert [(line["seq"], line["status"]) for line in lines(folder)] == [(1, "failed")]
 
