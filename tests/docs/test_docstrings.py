@@ -22,7 +22,7 @@ def modules(package: str) -> list[str]:
 @pytest.mark.parametrize(
     "name", [name for package in PACKAGES for name in modules(package) if not name.endswith("__main__")]
 )
-def test_examples_in_docstrings(name, tmp_path, monkeypatch):
+def test_examples_in_docstrings(name, tmp_path, monkeypatch, empty_memory):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     assert module.__doc__, f"{name} does not say what it is for"
