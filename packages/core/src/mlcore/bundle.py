@@ -142,13 +142,13 @@ def pack(directory: Path | str, kind: str, meta: Mapping[str, Any], blobs: Blobs
     Returns:
         The manifest of a bundle that refers to them. It is not written: whoever creates it makes the bundle.
     """
-    Manifest(kind, meta, {}).encode()
+    Manifest(kind, meta, {}).encode()  # refuse what is no JSON before anything is stored
     files = {}
     for name, path in _sources(Path(directory)):
         with open_file(path) as file:
             read = blobs.add_stream(file, sync=sync)
         files[name] = FileEntry(read.size, read.digest, blob=True)
-    return Manifest(kind, meta, files)
+    return Manifest.decode(Manifest(kind, meta, files).encode(), str(directory))
 
 
 class Bundle:

@@ -28,7 +28,7 @@ class StoreChoice:
 
     Args:
         url: An absolute path, or a URL.
-        reason: For people: `--store`, `MLCORE_STORE`, `[tool.mlcore] in pyproject.toml` or `default`.
+        reason: For people: `--store`, `the current run`, `MLCORE_STORE`, `[tool.mlcore] in pyproject.toml` or `default`.
     """
 
     url: str
@@ -40,8 +40,8 @@ def find_store(
 ) -> StoreChoice:
     """Choose a store; touch nothing.
 
-    The first of these: what was asked for, the store of the run that this code is in, `MLCORE_STORE`, `store` below `[tool.mlcore]` in the nearest
-    `pyproject.toml` upward, `.mlcore` beside that file, `.mlcore` in the working folder.
+    The first of these: what was asked for, the store of the run that this code is in, `MLCORE_STORE`, `store` below
+    `[tool.mlcore]` in the nearest `pyproject.toml` upward, `.mlcore` beside that file, `.mlcore` in the working folder.
 
     Args:
         explicit: What was asked for (`--store`).
