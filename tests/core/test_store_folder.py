@@ -130,7 +130,9 @@ def test_a_small_put_costs_open_write_close_rename(folder, monkeypatch):
     calls = []
     for name in ("open", "write", "close", "replace", "mkdir", "stat", "fsync", "unlink", "link"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *args, _name=name, _real=real, **kw: (calls.append(_name), _real(*args, **kw))[1])
+        monkeypatch.setattr(
+            os, name, lambda *args, _name=name, _real=real, **kw: (calls.append(_name), _real(*args, **kw))[1]
+        )
     folder.put_bytes("a/b", b"second", sync=False)
     assert calls == ["open", "write", "close", "replace"]
     calls.clear()
@@ -214,7 +216,12 @@ def test_links_inside_a_tree_are_followed(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("target", "reason"),
-    [("../outside", "points out of"), ("/etc/hostname", "points out of"), ("nothing", "neither a file"), (".", "neither a file")],
+    [
+        ("../outside", "points out of"),
+        ("/etc/hostname", "points out of"),
+        ("nothing", "neither a file"),
+        (".", "neither a file"),
+    ],
 )
 def test_other_links_are_refused_before_anything_is_stored(folder, tmp_path, target, reason):
     root = tree(tmp_path)
@@ -329,7 +336,7 @@ def test_where_links_are_refused_creation_checks_first(folder, monkeypatch):
     with pytest.raises(KeyExistsError, match="exists already"):
         folder.create("key", b"2")
     assert folder.read_bytes("key") == b"1"
-    assert os.listdir(folder.local) == ["key"]
+    assert [path.name for path in folder.local.iterdir()] == ["key"]
 
 
 def test_long_contents_reach_a_remote_place_whole(monkeypatch):

@@ -28,7 +28,7 @@ class StoreChoice:
 
     Args:
         url: An absolute path, or a URL.
-        reason: For people: `--store`, `the current run`, `MLCORE_STORE`, `[tool.mlcore] in pyproject.toml` or `default`.
+        reason: For people: `--store`, `the current run`, `MLCORE_STORE`, `[tool.mlcore] in pyproject.toml`, `default`.
     """
 
     url: str
