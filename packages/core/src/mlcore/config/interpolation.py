@@ -28,11 +28,6 @@ _ENV = "env:"
 _MAX_CHAIN = 100  # values being resolved at once, the collections around them counted; Python's own limit is far above
 
 
-def has_reference(value: object) -> bool:
-    """Say whether a value holds a reference, so that what it resolves to is not what is written."""
-    return isinstance(value, str) and any(token["body"] is not None for token in _TOKEN.finditer(value))
-
-
 class Interpolation:
     """Resolves the references of one config.
 

@@ -82,7 +82,6 @@ class Pair:
 class Found(NamedTuple):
     """A value reached from its parent, and the position of its key."""
 
-    part: object
     position: str
     node: Value
 
@@ -145,10 +144,10 @@ def step(node: Node, part: object) -> Found | None:
         index = list_index(part)
         if index is None or index >= len(value.items):
             return None
-        return Found(index, value.items[index].position, deref(value.items[index]))
+        return Found(value.items[index].position, deref(value.items[index]))
     if isinstance(value, Mapping):
         pair = find_pair(entries(value), part)
-        return Found(pair.key.value, pair.key.position, deref(pair.value)) if pair else None
+        return Found(pair.key.position, deref(pair.value)) if pair else None
     return None
 
 
