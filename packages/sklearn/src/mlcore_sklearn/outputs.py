@@ -20,11 +20,12 @@ NEED_TARGET = frozenset({"loss", "accuracy"})
 
 def kind_of(estimator: Any) -> str:  # scikit-learn is untyped
     """Say what an estimator is: `classifier`, `regressor` or `other`."""
-    from sklearn.base import is_classifier, is_regressor
+    from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 
-    if is_classifier(estimator):
+    # The mixins are asked too: behind BaseEstimator in a class's bases, scikit-learn 1.6 and later overlooks them.
+    if is_classifier(estimator) or isinstance(estimator, ClassifierMixin):
         return "classifier"
-    return "regressor" if is_regressor(estimator) else "other"
+    return "regressor" if is_regressor(estimator) or isinstance(estimator, RegressorMixin) else "other"
 
 
 def known_outputs(estimator: Any) -> tuple[str, ...]:  # scikit-learn is untyped

@@ -12,9 +12,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Iterable
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from mlcore.errors import ModelError
 
@@ -110,7 +111,7 @@ PARTS = (
     *_named("sklearn.utils._metadata_requests", "MetadataRequest MethodMetadataRequest"),
 )
 
-HELPERS = frozenset((*NUMPY, *SCIPY, *DISTANCES, *LOSSES, *KERNELS, *SPLITTERS, *SCORES, *PARTS))
+HELPERS = frozenset(("builtins.frozenset", *NUMPY, *SCIPY, *DISTANCES, *LOSSES, *KERNELS, *SPLITTERS, *SCORES, *PARTS))
 
 
 @cache
@@ -154,9 +155,18 @@ def _found(data: bytes, path: Path) -> set[str]:
     import skops.io
 
     try:
+        _check_size(data)
         return set(skops.io.get_untrusted_types(data=data))
-    except (BadZipFile, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (BadZipFile, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"this is no readable skops file: {error}", where=str(path), hint="save it again") from error
+
+
+def _check_size(data: bytes) -> None:
+    """Refuse an archive that is larger inside than outside; ours are not compressed."""
+    with ZipFile(BytesIO(data)) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > len(data):
+        raise ValueError(f"its members have {size} bytes, the whole file only {len(data)}")
 
 
 def _refuse(unknown: Iterable[str], path: Path) -> None:
