@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPClassifier
 
@@ -69,9 +70,5 @@ def test_an_unknown_name_of_the_package_is_told():
 
     for name in mlcore_sklearn.__all__:
         assert getattr(mlcore_sklearn, name).__name__ == name
-    try:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         mlcore_sklearn.Nothing
-    except AttributeError as error:
-        assert "has no attribute 'Nothing'" in str(error)
-    else:
-        raise AssertionError("no error")

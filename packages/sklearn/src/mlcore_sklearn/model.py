@@ -171,9 +171,8 @@ class SklearnModel:
         except ValueError as error:
             if type(self.estimator).__module__.partition(".")[0] != "sklearn":
                 raise
-            raise ModelError(
-                str(error).partition("\n")[0], where=self._name, hint="look at the batch, and at the parameters"
-            ) from error
+            what = str(error).partition("\n")[0]
+            raise ModelError(what, where=self._name, hint="look at the batch, and at the parameters") from error
 
 
 def different_name(model: SklearnModel, given: Mapping[str, Any]) -> str | None:

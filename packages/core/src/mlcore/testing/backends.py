@@ -187,7 +187,7 @@ class BackendConformance:
             return
         _require(_plain(state), "rng_state holds more than JSON values and arrays")
         before = deepcopy(state)
-        np.random.random(5)
+        np.random.random(1000)  # more than numpy draws at once, so that all of its state moves
         train(self._model(), self.batch)
         _require(_same(before, state), "rng_state returned something that training changes later")
         self._backend.set_rng_state(state)
