@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,9 +44,9 @@ class Checkpoint:
     bundle: Bundle
     manifest: Manifest
 
-    def model(self, name: str, host: PluginHost | None = None) -> Model:
-        """Restore one of the models with its training state."""
-        return restore_model(Bundle(self.bundle.folder / name), host=host)
+    def model(self, name: str, trusted: Collection[str] = (), host: PluginHost | None = None) -> Model:
+        """Restore one of the models with its training state; `trusted` as in `mlcore.restore_model`."""
+        return restore_model(Bundle(self.bundle.folder / name), trusted=trusted, host=host)
 
 
 class Checkpoints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -90,8 +90,15 @@ class Backend(Protocol):
     ) -> Model:
         """Make a Model of it. A Model that `wrap` returned is returned as it is."""
 
-    def load(self, directory: Path, manifest: Manifest) -> Model:
-        """Restore what `Model.save` wrote. The files were verified; `manifest.meta` holds names and labels."""
+    def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
+        """Restore what `Model.save` wrote. The files were verified.
+
+        Args:
+            directory: The files.
+            manifest: Its `meta` holds names and labels.
+            trusted: Full names of types that the user allows in these files, besides those that a backend always
+                trusts; ignored by backends whose files cannot name any.
+        """
 
     def rng_state(self) -> Mapping[str, Any] | None:
         """The state of the framework's global generators as JSON values and arrays; None where there are none."""
@@ -251,8 +258,16 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def restore_model(bundle: Bundle, *, blobs: Blobs | None = None, host: PluginHost | None = None) -> Model:
+def restore_model(
+    bundle: Bundle, *, blobs: Blobs | None = None, trusted: Collection[str] = (), host: PluginHost | None = None
+) -> Model:
     """Load a model from its bundle; every file is verified first.
+
+    Args:
+        bundle: Where it is.
+        blobs: Where the contents are, if the bundle refers to blobs.
+        trusted: Full names of types that its files may use, besides those that its backend always trusts.
+        host: The plugins to ask for the backend.
 
     Raises:
         CorruptError: The bundle is incomplete or damaged.
@@ -265,7 +280,7 @@ def restore_model(bundle: Bundle, *, blobs: Blobs | None = None, host: PluginHos
         if manifest.kind != "model":
             raise ModelError(f"this bundle is a {manifest.kind}, not a model", where=bundle.folder.url)
         backend: Backend = host.backends.resolve(str(manifest.meta.get("backend")))()
-        return backend.load(Path(directory), manifest)
+        return backend.load(Path(directory), manifest, trusted=trusted)
 
 
 class NativeBackend:
@@ -298,7 +313,7 @@ class NativeBackend:
         model: Model = obj
         return model
 
-    def load(self, directory: Path, manifest: Manifest) -> Model:
+    def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
         """Ask the class named in the manifest; its module must be importable."""
         path = str(manifest.meta.get("class"))
         load = getattr(import_object(path), "load", None)

@@ -13,7 +13,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ class Models:
             raise self._unknown(model_id)
         return self._read(model_id, newest)
 
-    def list(self) -> Iterator[Record]:
+    def all(self) -> Iterator[Record]:
         """Every model of the store."""
         for entry in self._folder.list():
             if entry.is_folder and entry.key != "by-name":
@@ -261,12 +261,19 @@ def _with_version(record: Record, number: int, aliases: tuple[str, ...], labels:
     return replace(record, version=max(record.version, number), aliases=moved, labels=labels)
 
 
-def load_model(reference: str | Path, *, store: Store | None = None, host: PluginHost | None = None) -> Model:
+def load_model(
+    reference: str | Path,
+    *,
+    store: Store | None = None,
+    trusted: Collection[str] = (),
+    host: PluginHost | None = None,
+) -> Model:
     """Load a model from the store (`model:NAME@ALIAS`), or from the bundle at a path or URL.
 
     Args:
         reference: What to load.
         store: Where model names are looked up; the current one by default.
+        trusted: Full names of types that its files may use, besides those that its backend always trusts.
         host: The plugins to ask for the backend.
 
     Raises:
@@ -275,8 +282,8 @@ def load_model(reference: str | Path, *, store: Store | None = None, host: Plugi
     """
     if str(reference).startswith("model:"):
         store = store or Store(find_store().url)
-        return restore_model(Models(store).resolve(str(reference)).bundle, blobs=store.blobs, host=host)
+        return restore_model(Models(store).resolve(str(reference)).bundle, blobs=store.blobs, trusted=trusted, host=host)
     bundle = Bundle(Folder(str(reference)))
     if bundle.manifest() is None:
         raise VersionError("there is no model bundle here", where=bundle.folder.url, hint="pass model:NAME@ALIAS or the folder of a saved model")
-    return restore_model(bundle, host=host)
+    return restore_model(bundle, trusted=trusted, host=host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class EmloopBackend:
             raise ModelError(f"emloop models take no option {next(iter(options))!r}")
         return EmloopModel(obj, target_names or (), labels)
 
-    def load(self, directory: Path, manifest: Manifest) -> Model:
+    def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
         """Restore it by its class, or by that class's `restore_fallback`, without a dataset."""
         facts = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
         cls = import_object(str(manifest.meta["class"]))

@@ -19,7 +19,7 @@ from mlcore.errors import MlcoreError, nearest
 from mlcore.events import BatchFinished, Bus, EpochFinished, EpochStarted, StreamStarted
 from mlcore.runs import current_run
 from mlcore_emloop_compat.constants import EL_DEFAULT_TRAIN_STREAM
-from mlcore_emloop_compat.datasets import AbstractDataset, StreamWrapper
+from mlcore_emloop_compat.datasets import StreamWrapper
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
 from mlcore_emloop_compat.metrics import scalars
 from mlcore_emloop_compat.types import Batch, BatchError, EpochData, OverlapError, Stream, TrainingTerminated
@@ -55,7 +55,7 @@ class MainLoop:
     def __init__(
         self,
         model: Any,  # an AbstractModel or a Model: both are called for what they offer
-        dataset: AbstractDataset | Any,  # anything with streams
+        dataset: Any,  # anything with streams
         hooks: Iterable[AbstractHook] = (),
         train_stream_name: str = EL_DEFAULT_TRAIN_STREAM,
         extra_streams: Iterable[str] = (),

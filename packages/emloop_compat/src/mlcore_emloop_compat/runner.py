@@ -118,7 +118,8 @@ def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: R
     if is_emloop_model(cls):
         return _build_emloop_model(run, cls, section, dataset, restored)
     if restored:
-        return restored.model("model")
+        # The user named this class in the config, so its own type may be in the file.
+        return restored.model("model", trusted=[f"{cls.__module__}.{cls.__qualname__}"])
     arguments = {name: value for name, value in section.items() if name not in ("class", "name", *WRAPPING)}
     return as_model(
         cls(**arguments),

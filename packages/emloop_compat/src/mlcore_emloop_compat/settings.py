@@ -57,4 +57,4 @@ class MainLoopSettings(RunSettings):
     dataset: DatasetSection = Field(description="Where batches come from")
     model: ModelSection = Field(description="What is trained")
     hooks: list[str | dict[str, dict[str, Any] | None]] = Field([], description="Loop hooks: names, or names with arguments")
-    main_loop: LoopSection = Field(default_factory=LoopSection, description="How the loop works")  # type: ignore[arg-type]
+    main_loop: LoopSection = Field(default_factory=LoopSection, description="How the loop works")

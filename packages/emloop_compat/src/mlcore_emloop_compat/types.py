@@ -29,6 +29,22 @@ class OverlapError(ModelError, AssertionError):
     """A model's output has the name of an input."""
 
 
+class ActionError(ModelError, AssertionError):
+    """An action is none of those that exist."""
+
+
+class ArgumentError(ModelError, ValueError):
+    """The main loop has no such argument."""
+
+
+class StreamNameError(ModelError, ValueError):
+    """Two streams of an epoch have one name."""
+
+
+class StreamMissingError(ModelError, AttributeError):
+    """The dataset has no stream of that name."""
+
+
 class HookError(ModelError, ValueError):
     """A hook cannot do its work with the data or the arguments that it got."""
 

@@ -176,7 +176,7 @@ def _refuse(unknown: Iterable[str], path: Path) -> None:
             f"the file uses {', '.join(names)}, which mlcore does not trust; nothing was loaded",
             where=str(path),
             hint="if you know where the file comes from, allow exactly these: "
-            f"SklearnBackend().load(directory, manifest, trusted={names!r})",
+            f"mlcore.load_model(…, trusted={names!r})",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,13 +86,13 @@ def _closing(view: RunView) -> str:
     return "\n".join(lines)
 
 
-def _aliased(view: RunView) -> list[dict[str, object]]:
+def _aliased(view: RunView) -> list[dict[str, Any]]:  # JSON values
     """The newest version under each alias, once."""
     newest = {alias: model for model in view.models for alias in model["aliases"]}
-    merged: dict[tuple[str, int], dict[str, object]] = {}
+    merged: dict[tuple[str, int], dict[str, Any]] = {}
     for alias, model in newest.items():
         entry = merged.setdefault((model["name"], model["version"]), {**model, "aliases": []})
-        entry["aliases"].append(alias)  # type: ignore[attr-defined]  # the list made above
+        entry["aliases"].append(alias)
     return list(merged.values())
 
 

@@ -119,7 +119,7 @@ class MetricsLogged:
         values: Values by series: `{"valid.loss": 0.3}`.
     """
 
-    step: int
+    step: float
     values: Mapping[str, float]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,9 +76,14 @@ class Restored:
     _checkpoint: Checkpoint = field(repr=False)
     _run: Run = field(repr=False)
 
-    def model(self, name: str = "model") -> Model:
-        """Restore a model with its training state."""
-        return self._checkpoint.model(name, self._run.host)
+    def model(self, name: str = "model", trusted: Collection[str] = ()) -> Model:
+        """Restore a model with its training state.
+
+        Args:
+            name: As given to `Run.checkpoint`.
+            trusted: Full names of types that its files may use, besides those that its backend always trusts.
+        """
+        return self._checkpoint.model(name, trusted, self._run.host)
 
     def bundle(self, name: str = "model") -> Bundle:
         """The bundle of a model, for those who restore it themselves."""

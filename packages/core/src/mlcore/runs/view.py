@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -185,7 +185,7 @@ class RunView:
         return Config.parse(self.config_text(), name="config.yaml", overrides=self.overrides())
 
 
-def _best(name: str, values: Any) -> float:  # a sequence of floats
+def _best(name: str, values: Sequence[float]) -> float:
     numbers = [value for value in values if value == value] or [float("nan")]
     lower = any(word in name.lower() for word in _LOWER_IS_BETTER)
     return min(numbers) if lower else max(numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -105,7 +105,7 @@ class FunctionBackend:
         names = {"input_names": input_names, "target_names": target_names, "output_names": output_names}
         return FunctionModel(self, obj, **names, labels=labels)
 
-    def load(self, directory: Path, manifest: Manifest) -> FunctionModel:
+    def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> FunctionModel:
         """Read the arrays back; names and labels are the manifest's."""
         state = {path.stem: np.load(path, allow_pickle=False) for path in sorted(Path(directory).glob("*.npy"))}
         meta = manifest.meta

@@ -17,7 +17,6 @@ class BaseDataset(AbstractDataset):
     """
 
     def __init__(self, config_str: str) -> None:
-        super().__init__(config_str)
         self._configure_dataset(**parse(config_str))
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Iterable, Iterator
 from queue import Empty, Full, Queue
@@ -25,7 +26,9 @@ def read_ahead(items: Iterable[T], size: int) -> Iterator[T]:
     """
     queue: Queue[Any] = Queue(size)  # items, then _END or an exception
     left = threading.Event()
-    thread = threading.Thread(target=_produce, args=(items, queue, left), name="mlcore-read-ahead", daemon=True)
+    # The stream sees the current run and store, as it would without a thread.
+    produce = contextvars.copy_context().run
+    thread = threading.Thread(target=produce, args=(_produce, items, queue, left), name="mlcore-read-ahead", daemon=True)
     thread.start()
     try:
         while True:

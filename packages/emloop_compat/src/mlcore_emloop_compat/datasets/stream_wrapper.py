@@ -17,7 +17,7 @@ class StreamWrapper:
 
     Args:
         stream_fn: Returns the stream; called again when it is exhausted.
-        buffer_size: Batches to read ahead in a thread; 0 for none.
+        buffer_size: Batches to read ahead in a thread, never beyond the epoch; 0 for none.
         epoch_size: Batches in an epoch. The next epoch goes on where this one stopped, and an exhausted stream begins
             again within the epoch. Without it (-1), an epoch is the whole stream.
         name: Of the stream.
@@ -35,6 +35,7 @@ class StreamWrapper:
         self._stream_fn, self._buffer_size, self._epoch_size = stream_fn, buffer_size, epoch_size
         self._name, self._profile = name, profile
         self._source: Stream | None = None
+        self._loaded = False
         self._running: Iterator[Batch] | None = None
         self._epoch: Iterator[Batch] | None = None
 
@@ -45,16 +46,15 @@ class StreamWrapper:
 
     def begin(self) -> Iterator[Batch]:
         """The batches of the next epoch. The plain iterator of the stream where nothing has to be done to it."""
-        if self._epoch_size > 0:
-            return islice(self._endless(), self._epoch_size)
-        self._close()
-        self._running = self._open()
-        return self._running
+        self.end_epoch()
+        batches = islice(self._endless(), self._epoch_size) if self._epoch_size > 0 else self._open()
+        # Read ahead within the epoch only, so that at its end the stream stands where the model does.
+        self._epoch = read_ahead(batches, self._buffer_size) if self._buffer_size > 0 else batches
+        return self._epoch
 
     def _open(self) -> Iterator[Batch]:
-        self._source = self._stream_fn()
-        if self._buffer_size > 0:
-            return read_ahead(self._source, self._buffer_size)
+        self._source = self._source if self._loaded and self._source is not None else self._stream_fn()
+        self._loaded = False
         return iter(self._source)
 
     def _endless(self) -> Iterator[Batch]:
@@ -73,10 +73,9 @@ class StreamWrapper:
         return self
 
     def __next__(self) -> Batch:
-        if self._epoch is None:
-            self._epoch = self.begin()
+        epoch = self._epoch or self.begin()
         try:
-            return next(self._epoch)
+            return next(epoch)
         except StopIteration:
             self._epoch = None
             raise
@@ -95,23 +94,27 @@ class StreamWrapper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close()
-        self._epoch = None
+        self.close()
 
-    def _close(self) -> None:
-        """End the reading thread, if there is one."""
-        close = getattr(self._running, "close", None)
-        if self._buffer_size > 0 and close is not None:
-            close()
+    def close(self) -> None:
+        """End the epoch, and with it the reading thread; the next one begins at the stream's beginning."""
+        self.end_epoch()
         self._running = None
 
-    def state_dict(self) -> dict[str, Any] | None:  # JSON values and arrays
+    def end_epoch(self) -> None:
+        """End the reading thread, if there is one; a stream that is cut into epochs stays where it is."""
+        close = getattr(self._epoch, "close", None)
+        if self._buffer_size > 0 and close is not None:
+            close()
+        self._epoch = None
+
+    def state_dict(self) -> Mapping[str, Any] | None:  # JSON values and arrays
         """The stream's own state where it has one; None where it begins anew after a resume."""
-        source = self._source
-        return source.state_dict() if hasattr(source, "state_dict") else None
+        return self._source.state_dict() if hasattr(self._source, "state_dict") else None
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Give the stream its state back."""
+        """Give the stream its state back; the next epoch goes on from there."""
         source = self._stream_fn()
         if hasattr(source, "load_state_dict"):
             source.load_state_dict(state)
+            self._source, self._loaded = source, True

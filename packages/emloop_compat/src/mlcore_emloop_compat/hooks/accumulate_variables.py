@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
-from mlcore_emloop_compat.types import EpochData, HookKeyError, HookTypeError
+from mlcore_emloop_compat.types import EpochData, HookError, HookKeyError, HookTypeError
 
 
 class AccumulateVariables(AbstractHook):
@@ -34,10 +34,8 @@ class AccumulateVariables(AbstractHook):
         try:
             for variable in self._variables:
                 kept[variable].extend(batch_data[variable])
-        except KeyError:
-            raise missing(self, variable, stream_name, batch_data) from None
-        except TypeError:
-            raise not_iterable(self, variable, batch_data) from None
+        except (KeyError, TypeError) as error:
+            raise unusable(self, self._variables, stream_name, batch_data) from error
 
     def after_epoch(self, epoch_id: int, epoch_data: EpochData) -> None:
         """Begin anew."""
@@ -58,18 +56,18 @@ def _plain(kept: Mapping[str, list[Any]]) -> dict[str, Any]:
     return {variable: np.asarray(values) for variable, values in kept.items() if values}
 
 
-def missing(hook: AbstractHook, variable: str, stream: str, batch: Mapping[str, Any]) -> HookKeyError:
-    """The error for a variable that is not in the batch."""
-    return HookKeyError(
-        f"{type(hook).__name__} needs the variable {variable!r}, which the batches of stream {stream!r} do not have",
-        hint=f"they have: {', '.join(sorted(batch))}",
-    )
-
-
-def not_iterable(hook: AbstractHook, variable: str, batch: Mapping[str, Any]) -> HookTypeError:
-    """The error for a variable that has no value for each example."""
-    kind = type(batch[variable]).__name__
-    return HookTypeError(
-        f"{type(hook).__name__} needs a value an example, but the variable {variable!r} is a single {kind}",
-        hint="let the model return one value for each example of the batch",
-    )
+def unusable(hook: AbstractHook, variables: Iterable[str], stream: str, batch: Mapping[str, Any]) -> HookError:
+    """The error for the first variable that is not in a batch, or has no value for each example."""
+    name = type(hook).__name__
+    for variable in variables:
+        if variable not in batch:
+            return HookKeyError(
+                f"{name} needs the variable {variable!r}, which the batches of stream {stream!r} do not have",
+                hint=f"they have: {', '.join(sorted(batch))}",
+            )
+        if not hasattr(batch[variable], "__len__"):
+            return HookTypeError(
+                f"{name} needs a value an example, but the variable {variable!r} is a single {type(batch[variable]).__name__}",
+                hint="let the model return one value for each example of the batch",
+            )
+    return HookError(f"{name} cannot collect the variables of a batch of stream {stream!r}")

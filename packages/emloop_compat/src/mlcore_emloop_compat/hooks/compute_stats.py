@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import nearest
-from mlcore_emloop_compat.hooks.accumulate_variables import AccumulateVariables, missing, not_iterable
+from mlcore_emloop_compat.hooks.accumulate_variables import AccumulateVariables, unusable
 from mlcore_emloop_compat.types import EpochData, HookError
 
 
@@ -57,10 +57,8 @@ class ComputeStats(AccumulateVariables):
             for variable in self._variables:
                 value = batch_data[variable]
                 kept[variable] += value.tolist() if type(value) is np.ndarray and value.ndim == 1 else value
-        except KeyError:
-            raise missing(self, variable, stream_name, batch_data) from None
-        except TypeError:
-            raise not_iterable(self, variable, batch_data) from None
+        except (KeyError, TypeError) as error:
+            raise unusable(self, self._variables, stream_name, batch_data) from error
 
     def _save_stats(self, epoch_data: EpochData) -> None:
         for stream_name, stream_data in epoch_data.items():
