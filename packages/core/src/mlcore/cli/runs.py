@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from mlcore.runs import RunView
 
 app = typer.Typer(help="Look at runs.", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-Limit = Annotated[int | None, typer.Option("-n", "--limit", min=1, help="At most so many, the newest first [default: 30; all with --json].")]
+Limit = Annotated[
+    int | None,
+    typer.Option("-n", "--limit", min=1, help="At most so many, the newest first [default: 30; all with --json]."),
+]
 
 
 def ls(store: StoreOption = None, limit: Limit = None, json: JsonOption = False) -> None:
@@ -24,7 +28,7 @@ def ls(store: StoreOption = None, limit: Limit = None, json: JsonOption = False)
     from mlcore.runs import list_runs
 
     place = open_store(store)
-    views = list(islice(list_runs(place), limit or (None if json else 30)))
+    views = list(islice(_readable(list_runs(place)), limit or (None if json else 30)))
     if json:
         print_json([view.summary() for view in views])
     elif views:
@@ -33,10 +37,25 @@ def ls(store: StoreOption = None, limit: Limit = None, json: JsonOption = False)
         say("there are no runs yet; start one with: mlcore run FILE")
 
 
+def _readable(views: Iterable[RunView]) -> Iterator[RunView]:
+    """Those that can be read; a line for each other one."""
+    from mlcore.errors import MlcoreError
+
+    for view in views:
+        try:
+            view.summary()
+        except MlcoreError as error:
+            say(f"warning: {error}")
+        else:
+            yield view
+
+
 def _row(view: RunView) -> tuple[str, ...]:
     started = f"{datetime.fromtimestamp(view.header.created):%Y-%m-%d %H:%M}"
     shown = [metric for metric in view.metrics if metric.stream not in ("train",)][:3]
-    values = " ".join(f"{metric.stream + '.' if metric.stream else ''}{metric.name}={number(metric.last)}" for metric in shown)
+    values = " ".join(
+        f"{metric.stream + '.' if metric.stream else ''}{metric.name}={number(metric.last)}" for metric in shown
+    )
     return (view.id, view.name, view.status, started, str(len(view.epochs)), values)
 
 
@@ -114,7 +133,12 @@ def metrics(
             raise RunError(f"the run has no series {name!r}", hint=nearest(name, found))
     chosen = {name: found[name] for name in series or found}
     if json:
-        print_json({name: {"steps": list(s.steps), "times": list(s.times), "values": list(s.values)} for name, s in chosen.items()})
+        print_json(
+            {
+                name: {"steps": list(s.steps), "times": list(s.times), "values": list(s.values)}
+                for name, s in chosen.items()
+            }
+        )
         return
     typer.echo("series,step,time,value")
     for name, points in chosen.items():

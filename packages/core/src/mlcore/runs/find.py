@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mlcore.errors import KeyMissingError, RunError, nearest
@@ -12,9 +13,11 @@ from mlcore.store import Folder, Store
 
 
 def list_runs(store: Store) -> Iterator[RunView]:
-    """Every run of a store, the newest first."""
+    """Every run of a store, the newest first; without those whose start was cut short."""
     for run_id in reversed(_ids(store)):
-        yield RunView(store, run_folder(store, run_id))
+        view = RunView(store, run_folder(store, run_id))
+        if view.folder.exists("run.json"):
+            yield view
 
 
 def run_folder(store: Store, run_id: str) -> Folder:
@@ -39,14 +42,24 @@ def find_run(store: Store, wanted: str) -> RunView:
         matching = [wanted]
     if len(matching) == 1:
         return RunView(store, run_folder(store, matching[0]))
-    names = {run.name: run for run in reversed(list(list_runs(store)))}
+    names = _by_name(store)
     if wanted in names:
         return names[wanted]
     if matching:
         shown = ", ".join(matching[-5:])
-        raise RunError(f"{len(matching)} runs begin with {wanted!r}: {shown}", where=store.url, hint="give more of the id")
+        raise RunError(
+            f"{len(matching)} runs begin with {wanted!r}: {shown}", where=store.url, hint="give more of the id"
+        )
     hint = nearest(wanted, [*names, *ids[-5:]]) if ids else "start one with: mlcore run FILE"
     raise RunError(f"there is no run {wanted!r}", where=store.url, hint=hint)
+
+
+def _by_name(store: Store) -> dict[str, RunView]:
+    found: dict[str, RunView] = {}
+    for view in list_runs(store):
+        with suppress(RunError):  # a run whose header is broken has no name
+            found.setdefault(view.name, view)
+    return found
 
 
 def _at_path(path: Path) -> RunView:

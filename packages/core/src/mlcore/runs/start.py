@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlcore.checkpoint import Checkpoint, Checkpoints
+from mlcore.checkpoint import Checkpoints
 from mlcore.config import Config
 from mlcore.errors import ConfigError, RunBusyError, RunError
 from mlcore.plugins import PluginHost, current_host
@@ -53,10 +53,13 @@ def start_run(
     run_id = new_id()
     seed_given = seed is not None
     seed = draw_seed() if seed is None else seed
-    header = Header(run_id, name or f"run-{tail(run_id)}", time.time(), seed, runner, parent, str(source) if source else None)
+    header = Header(
+        run_id, name or f"run-{tail(run_id)}", time.time(), seed, runner, parent, str(source) if source else None
+    )
     folder = run_folder(place, run_id)
-    folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
     folder.put_bytes("config.yaml", config.dump().encode())
+    # Last: from here on it is a run, and can be resumed.
+    folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
     attempt = Attempts(folder, run_id).claim(1, overrides=tuple(overrides), environment=describe())
     if seed_given or runner:
         seed_everything(seed)
@@ -92,7 +95,7 @@ def resume_run(
         say(line)
     attempts = Attempts(view.folder, view.id)
     attempt = attempts.claim(
-        len(view.attempts) + 1,
+        view.next_attempt,
         overrides=overrides,
         resumed_from=checkpoint.step if checkpoint else None,
         keep=checkpoint.state["run"]["keep"] if checkpoint else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,11 @@ class RunView:
         """Every start and resume."""
         return Attempts(self.folder, self.header.id).all()
 
+    @property
+    def next_attempt(self) -> int:
+        """The number of the attempt that resumes it: never 1, even if the run died before that one was on record."""
+        return self.attempts[-1].number + 1 if self.attempts else 2
+
     @cached_property
     def journal(self) -> Journal:
         """Everything on record that still counts."""
@@ -109,7 +115,8 @@ class RunView:
         """One object an epoch: `epoch`, `seconds`, `metrics` by stream and name."""
         found = {record.fields["epoch"]: record.fields for record in self.journal.records("epoch")}
         rows = {
-            number: {"epoch": number, "seconds": fields.get("seconds"), "metrics": {}} for number, fields in found.items()
+            number: {"epoch": number, "seconds": fields.get("seconds"), "metrics": {}}
+            for number, fields in found.items()
         }
         for stream, name, series in self._named_series():
             for step, value in zip(series.steps, series.values, strict=True):
@@ -136,7 +143,9 @@ class RunView:
         """Versions that it made: `name`, `version`, `digest`, `url`, `aliases` that it gave them, `step`."""
         found: dict[tuple[str, int], dict[str, Any]] = {}
         for record in self.journal.records("model"):
-            facts = found.setdefault((record.fields["name"], record.fields["version"]), {**record.fields, "aliases": []})
+            facts = found.setdefault(
+                (record.fields["name"], record.fields["version"]), {**record.fields, "aliases": []}
+            )
             facts["aliases"] += [alias for alias in record.fields["aliases"] if alias not in facts["aliases"]]
         return list(found.values())
 
@@ -145,7 +154,11 @@ class RunView:
         """Complete checkpoints: `step`, `best`, `url`."""
         found = Checkpoints(self.folder / "checkpoints").manifests()
         return [
-            {"step": step, "best": bool(manifest.meta.get("best")), "url": (self.folder / "checkpoints" / str(step)).url}
+            {
+                "step": step,
+                "best": bool(manifest.meta.get("best")),
+                "url": (self.folder / "checkpoints" / str(step)).url,
+            }
             for step, manifest in found.items()
         ]
 
@@ -178,7 +191,7 @@ class RunView:
 
     def overrides(self) -> tuple[str, ...]:
         """What resumes changed in it, in order."""
-        return tuple(text for attempt in self.attempts[1:] for text in attempt.overrides)
+        return tuple(text for attempt in self.attempts if attempt.number > 1 for text in attempt.overrides)
 
     def effective_config(self) -> Config:
         """The config of the newest attempt."""
@@ -186,6 +199,6 @@ class RunView:
 
 
 def _best(name: str, values: Sequence[float]) -> float:
-    numbers = [value for value in values if value == value] or [float("nan")]
+    numbers = [value for value in values if not math.isnan(value)] or [math.nan]
     lower = any(word in name.lower() for word in _LOWER_IS_BETTER)
     return min(numbers) if lower else max(numbers)

@@ -1,0 +1,197 @@
+"""Folders with a store in which real `mlcore` commands are run, killed, and looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "examples" / "digits" / "train.yaml"
+# How often the tests kill a run at a random moment; 50 is what the project promises.
+KILLS = int(os.environ.get("MLCORE_TEST_KILLS", "12"))
+WORKERS = 2
+PATIENCE = 240  # seconds; only a hanging command takes so long
+
+
+@dataclass
+class Done:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The object that is the last line of the output."""
+        return json.loads(self.out.splitlines()[-1])
+
+    def ok(self):
+        assert self.code == 0, f"exit code {self.code}\n{self.out}\n{self.err}"
+        return self
+
+
+class Desk:
+    """A working folder with a store, and `mlcore` on it."""
+
+    def __init__(self, path: Path, zygote=None):
+        path.mkdir(parents=True, exist_ok=True)
+        self.path, self.store, self.zygote = path, path / "store", zygote
+
+    def command(self, *argv):
+        return [sys.executable, "-c", "from mlcore.cli import main; main()", *map(str, argv), "--store", str(self.store)]
+
+    def start(self, *argv, **env):
+        """Begin a command as a real process."""
+        return subprocess.Popen(
+            self.command(*argv), cwd=self.path, text=True, env={**os.environ, "PYTHONSAFEPATH": "1", **env},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def wait(self, process):
+        out, err = process.communicate(timeout=PATIENCE)
+        return Done(process.returncode, out, err)
+
+    def mlcore(self, *argv, **env):
+        """Run a command: in a fork of the zygote where there is one, else as a real process."""
+        if self.zygote is None:
+            return self.wait(self.start(*argv, **env))
+        return self.zygote.run([*map(str, argv), "--store", str(self.store)], self.path)
+
+    def killed(self, *argv, after):
+        """Begin a command, and kill it after so many seconds."""
+        process = self.start(*argv)
+        try:
+            process.wait(timeout=after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        return self.wait(process)
+
+    def runs(self):
+        """Folders of the runs, the oldest first."""
+        return sorted(path.parent for path in self.store.glob("runs/*/*/run.json"))
+
+    def torn(self):
+        """Checkpoints without a manifest."""
+        found = self.store.glob("runs/*/*/checkpoints/[0-9]*")
+        return sorted(int(path.name) for path in found if not (path / "manifest.json").exists())
+
+    def facts(self, run):
+        """All that must not depend on how often a run was killed."""
+        shown = self.mlcore("show", run, "--json").ok().json
+        series = self.mlcore("runs", "metrics", run, "--json").ok().json
+        return {
+            "status": shown["status"],
+            "metrics": shown["metrics"],
+            "epochs": [(epoch["epoch"], epoch["metrics"]) for epoch in shown["epochs"]],
+            "series": {name: (points["steps"], points["values"]) for name, points in series.items()},
+            "models": [{**model, "url": None} for model in shown["models"]],
+            "checkpoints": [(checkpoint["step"], checkpoint["best"]) for checkpoint in shown["checkpoints"]],
+            "warnings": shown["warnings"],
+        }
+
+
+class Zygote:
+    """The other end of `zygote.py`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.folder.mkdir()
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(Path(__file__).parent / "zygote.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, argv, cwd, *, deadly=None, tell=None):
+        out, err = self.folder / "out", self.folder / "err"
+        job = {"argv": [*map(str, argv)], "cwd": str(cwd), "out": str(out), "err": str(err), "deadly": deadly}
+        self.process.stdin.write(json.dumps({**job, "tell": tell and str(tell)}) + "\n")
+        self.process.stdin.flush()
+        int(self.process.stdout.readline())
+        code = int(self.process.stdout.readline())
+        return Done(code, out.read_text(), err.read_text())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=PATIENCE)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def zygotes(tmp_path_factory):
+    """Two of them, in a queue to take them from."""
+    folder = tmp_path_factory.mktemp("zygotes")
+    pool = queue.SimpleQueue()
+    made = [Zygote(folder / str(number)) for number in range(WORKERS)]
+    for zygote in made:
+        pool.put(zygote)
+    yield pool
+    for zygote in made:
+        zygote.close()
+
+
+@pytest.fixture
+def zygote(zygotes):
+    taken = zygotes.get()
+    yield taken
+    zygotes.put(taken)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """Commands are real processes, as a user starts them."""
+    return Desk(tmp_path / "desk")
+
+
+@pytest.fixture
+def quick(tmp_path, zygote):
+    """Commands are forks of a process that has imported everything."""
+    return Desk(tmp_path / "desk", zygote)
+
+
+def each(work, items):
+    """Call `work` for every item, two at a time; the first failure is raised."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(work, items))
+
+
+def until(condition, process=None):
+    """Wait for something that will happen, unless the process ends."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"it ended: {process.communicate()}")
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+    return found
+
+
+def hook_index(name):
+    """Where a hook stands in the digits example."""
+    hooks = YAML(typ="safe").load(DIGITS)["hooks"]
+    return next(index for index, hook in enumerate(hooks) if hook == name or name in hook)
+
+
+def epochs(number):
+    """The override that says how long the digits example trains."""
+    return f"hooks.{hook_index('StopAfter')}.StopAfter.epochs={number}"
+
+
+def small(number=4):
+    """The digits example made short: so many epochs, of a small network, in few batches."""
+    return [str(DIGITS), epochs(number), "model.hidden_layer_sizes=[16]", "dataset.batch_size=128"]
+
+
+def interrupt(process, number=signal.SIGINT):
+    process.send_signal(number)
