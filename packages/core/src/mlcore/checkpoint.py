@@ -170,7 +170,9 @@ def _encode_mapping(value: Mapping[Any, State], path: str, arrays: dict[str, Any
     plain = all(isinstance(key, str) and not key.startswith("$") for key in value)
     if plain:
         return {key: _encode(item, f"{path}.{key}", arrays) for key, item in value.items()}
-    pairs = [[_encode(key, f"{path} key", arrays), _encode(item, f"{path}[{key!r}]", arrays)] for key, item in value.items()]
+    pairs = [
+        [_encode(key, f"{path} key", arrays), _encode(item, f"{path}[{key!r}]", arrays)] for key, item in value.items()
+    ]
     return {"$items": pairs}
 
 
@@ -178,7 +180,9 @@ def _keep_array(value: Any, path: str, arrays: dict[str, Any]) -> dict[str, str]
     import numpy as np
 
     if value.dtype.hasobject:
-        raise MlcoreError(f"{path} is an array of Python objects, which a checkpoint cannot hold", hint="use a numeric or text dtype")
+        raise MlcoreError(
+            f"{path} is an array of Python objects, which a checkpoint cannot hold", hint="use a numeric or text dtype"
+        )
     name = f"a{len(arrays)}"
     arrays[name] = value
     return {"$array" if isinstance(value, np.ndarray) else "$scalar": name}

@@ -342,7 +342,9 @@ def import_object(path: str) -> Any:  # whatever stands under that name
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ModelError(f"there is no module {error.name!r} for {path!r}", hint=_install_hint(error.name)) from error
+            raise ModelError(
+                f"there is no module {error.name!r} for {path!r}", hint=_install_hint(error.name)
+            ) from error
         raise
     found: Any = module
     for part in name.split("."):

@@ -216,7 +216,9 @@ class Models:
         """
         match = _REFERENCE.fullmatch(reference)
         if not match:
-            raise VersionError(f"{reference!r} is not a model reference", hint="write model:NAME@ALIAS or model:NAME@v3")
+            raise VersionError(
+                f"{reference!r} is not a model reference", hint="write model:NAME@ALIAS or model:NAME@v3"
+            )
         record = self.find(match["name"])
         return self.version(record, self._number(record, match["alias"]))
 
@@ -282,8 +284,14 @@ def load_model(
     """
     if str(reference).startswith("model:"):
         store = store or Store(find_store().url)
-        return restore_model(Models(store).resolve(str(reference)).bundle, blobs=store.blobs, trusted=trusted, host=host)
+        return restore_model(
+            Models(store).resolve(str(reference)).bundle, blobs=store.blobs, trusted=trusted, host=host
+        )
     bundle = Bundle(Folder(str(reference)))
     if bundle.manifest() is None:
-        raise VersionError("there is no model bundle here", where=bundle.folder.url, hint="pass model:NAME@ALIAS or the folder of a saved model")
+        raise VersionError(
+            "there is no model bundle here",
+            where=bundle.folder.url,
+            hint="pass model:NAME@ALIAS or the folder of a saved model",
+        )
     return restore_model(bundle, trusted=trusted, host=host)

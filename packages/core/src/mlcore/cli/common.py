@@ -26,8 +26,10 @@ def print_json(value: Any) -> None:  # JSON values, and floats that JSON lacks
 
 
 def _finite(value: Any) -> Any:  # JSON values, and floats that JSON lacks
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    from mlcore.journal import number_to_json
+
+    if isinstance(value, float):
+        return number_to_json(value)
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -36,7 +36,9 @@ def doctor(store: StoreOption = None, no_plugin: NoPluginOption = None, json: Js
         _store(report, store)
         host.diagnose(report)
     if json:
-        print_json([{"subject": f.subject, "text": f.text, "status": f.status, "hint": f.hint} for f in report.findings])
+        print_json(
+            [{"subject": f.subject, "text": f.text, "status": f.status, "hint": f.hint} for f in report.findings]
+        )
     else:
         rows = [(f.status, f.subject, f.text + (f" ({f.hint})" if f.hint else "")) for f in report.findings]
         typer.echo(table(rows, ("status", "subject", "finding")))
@@ -54,7 +56,12 @@ def _plugins(report: Report, host: PluginHost) -> None:
     for record in host.records:
         text = f"{record.distribution or '-'} {record.version or ''} loaded in {record.seconds * 1000:.1f} ms"
         if record.status == "failed":
-            report.add(f"plugin {record.name}", str(record.error), status="error", hint="reinstall it, or leave it out with --no-plugin")
+            report.add(
+                f"plugin {record.name}",
+                str(record.error),
+                status="error",
+                hint="reinstall it, or leave it out with --no-plugin",
+            )
         else:
             report.add(f"plugin {record.name}", text if record.status == "loaded" else record.status)
 
@@ -100,4 +107,6 @@ def _disk(report: Report, path: Path) -> None:
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     low = free < _LOW
-    report.add("disk", f"{free / 1e9:.1f} GB free", status="warning" if low else "ok", hint="free some space" if low else None)
+    report.add(
+        "disk", f"{free / 1e9:.1f} GB free", status="warning" if low else "ok", hint="free some space" if low else None
+    )

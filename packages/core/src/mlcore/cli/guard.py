@@ -70,4 +70,4 @@ def _ours(filename: str) -> bool:
     path = Path(filename)
     packages = (part for part in path.parts if part == "mlcore" or part.startswith("mlcore_"))
     installed = any(part in ("site-packages", "src") for part in path.parts)
-    return installed and next(packages, None) is not None or filename.startswith("<frozen")
+    return (installed and next(packages, None) is not None) or filename.startswith("<frozen")

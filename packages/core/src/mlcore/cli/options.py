@@ -7,8 +7,13 @@ from typing import Annotated
 import typer
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store [default: MLCORE_STORE, pyproject.toml, .mlcore].")
+    str | None,
+    typer.Option(
+        "--store", metavar="URL", help="Path or URL of the store [default: MLCORE_STORE, pyproject.toml, .mlcore]."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; its form is documented and kept.")]
-NoPluginOption = Annotated[list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin out; may be repeated.")]
+NoPluginOption = Annotated[
+    list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin out; may be repeated.")
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id, unique beginning of it, name, or path of a run.")]

@@ -13,16 +13,22 @@ from mlcore.cli.options import JsonOption, NoPluginOption, RunArgument, StoreOpt
 if TYPE_CHECKING:
     from mlcore.runs import Job, Run, RunView
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the config; values as YAML.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the config; values as YAML.")
+]
 
 
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A config (YAML or JSON), or a folder with a config.yaml.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A config (YAML or JSON), or a folder with a config.yaml.")
+    ],
     overrides: Overrides = None,
     store: StoreOption = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the effective config and what would be built; touch nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the effective config and what would be built; touch nothing.")
+    ] = False,
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -42,7 +48,9 @@ def resume(
     wanted: RunArgument,
     overrides: Overrides = None,
     store: StoreOption = None,
-    takeover: Annotated[bool, typer.Option("--takeover", help="Take the run over from a process that seems alive.")] = False,
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Take the run over from a process that seems alive.")
+    ] = False,
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -81,7 +89,10 @@ def _closing(view: RunView) -> str:
     rows = [(metric.stream or "", metric.name, number(metric.last), number(metric.best)) for metric in view.metrics]
     lines = [table(rows, ("stream", "metric", "last", "best"))] if rows else []
     lines.append(f"{view.status}" + (f": {view.reason}" if view.reason else ""))
-    lines += [f"model {model['name']} v{model['version']} {' '.join('@' + a for a in model['aliases'])}" for model in _aliased(view)]
+    lines += [
+        f"model {model['name']} v{model['version']} {' '.join('@' + a for a in model['aliases'])}"
+        for model in _aliased(view)
+    ]
     lines.append(f"next: mlcore {'show' if view.status == 'finished' else 'resume'} {view.id}")
     return "\n".join(lines)
 
@@ -109,4 +120,4 @@ def _show_plan(job: Job, *, json: bool) -> None:
 
 def _warn_of_secrets(job: Job) -> None:
     for key in job.config.secrets:
-        say(f"warning: {key} looks like a secret; it is not stored, and a resume will ask for it (write ${{env:NAME}} instead)")
+        say(f"warning: {key} looks like a secret and is not stored; a resume will ask for it (or write ${{env:NAME}})")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 
@@ -15,17 +16,22 @@ def describe() -> dict[str, Any]:  # JSON values
     """Everything that helps to see why two runs differ."""
     return {
         "command": sys.argv,
-        "directory": os.getcwd(),
+        "directory": str(Path.cwd()),
         "python": platform.python_version(),
         "machine": _machine(),
-        "git": _git(os.getcwd()),
+        "git": _git(str(Path.cwd())),
         "packages": _packages(),
     }
 
 
 @cache
 def _machine() -> dict[str, Any]:  # JSON values
-    return {"system": platform.system(), "release": platform.release(), "arch": platform.machine(), "cpus": os.cpu_count()}
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "arch": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
 
 
 @cache

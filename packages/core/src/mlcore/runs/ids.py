@@ -1,7 +1,7 @@
 """Run ids: sorted by time, unique without a server, short to type.
 
-`20261120-093015-k7f3qz`: UTC date and time, then 30 random bits. A run may be named by any unique prefix of the id or of
-its random part.
+`20261120-093015-k7f3qz`: UTC date and time, then 30 random bits. A run may be named by any unique prefix of the id
+or of its random part.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -67,17 +66,27 @@ def _choose(config: Config, host: PluginHost) -> str:
     fitting = [
         entry.name
         for entry in host.runners.values()
-        if entry.options.get("sections") and all(config.get(section, None) is not None for section in entry.options["sections"])
+        if entry.options.get("sections")
+        and all(config.get(section, None) is not None for section in entry.options["sections"])
     ]
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(sorted(host.runners)) or "none is installed; pip install mlcore-emloop-compat"
-    what = f"it has the sections of several runners: {', '.join(fitting)}" if fitting else "no runner is known by its sections"
+    what = (
+        f"it has the sections of several runners: {', '.join(fitting)}"
+        if fitting
+        else "no runner is known by its sections"
+    )
     raise ConfigError(what, where=config.name, hint=f"add a line `runner: NAME` (runners: {known})")
 
 
 def start_job(
-    job: Job, *, store: Store | str | None = None, name: str | None = None, seed: int | None = None, host: PluginHost | None = None
+    job: Job,
+    *,
+    store: Store | str | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    host: PluginHost | None = None,
 ) -> Run:
     """Make the run of a job; nothing is executed yet."""
     seed = job.settings.seed if seed is None else seed
@@ -104,7 +113,7 @@ def resume_job(
     """Check a stored run's config as it would be now, then make its next attempt."""
     overrides = tuple(overrides)
     config = stored_config(view, overrides)
-    source = Path(view.header.source or os.getcwd())
+    source = Path(view.header.source or Path.cwd())
     job = _check(config, source, overrides, view.name, host)
     return job, resume_run(view, overrides, takeover=takeover, host=host, say=say)
 
@@ -144,7 +153,7 @@ def run_file(
 @contextmanager
 def importable(source: Path) -> Iterator[None]:
     """Import modules from a config's folder and from the working folder."""
-    added = [str(source), os.getcwd()]
+    added = [str(source), str(Path.cwd())]
     sys.path[:0] = added
     try:
         yield

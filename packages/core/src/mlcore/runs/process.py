@@ -1,7 +1,7 @@
 """Which process this is, and whether another one is still alive.
 
-A process is named by its machine (host, boot, pid namespace), its pid and its start time, so that neither a reboot nor a
-reused pid makes a dead process look alive.
+A process is named by its machine (host, boot, pid namespace), its pid and its start time, so that neither a reboot
+nor a reused pid makes a dead process look alive.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _boot_id() -> str:
 
 def _pid_namespace() -> str:
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 
@@ -82,7 +82,7 @@ def _started(pid: int) -> str | None:
         return None if Path("/proc/self").exists() else _output("ps", "-o", "lstart=", "-p", str(pid))
     except OSError:
         return None
-    # proc(5): the command name may hold blanks and brackets; after its last bracket come state (3rd) … starttime (22nd).
+    # proc(5): the command name may hold blanks and brackets; after its last bracket come state (3rd) … start (22nd).
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 

@@ -112,6 +112,7 @@ class Run:
         store: Store,
         folder: Folder,
         header: Header,
+        *,
         attempt: Attempt,
         config: Config,
         host: PluginHost,
@@ -150,7 +151,9 @@ class Run:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 self._end("stopped" if self.stopping else "finished", self.stopping)
@@ -180,14 +183,16 @@ class Run:
             else:
                 self._fail(error)
             self._journal.close()
-        except Exception as second:
+        except Exception as second:  # noqa: BLE001 - told in a note of the error that is on its way
             error.add_note(f"the end of run {self.id} could not be recorded: {second}")
 
     def _fail(self, error: BaseException) -> None:
         self.status = "failed"
         self.bus.channel(RunFailed).emit(RunFailed(error))
         text = "".join(traceback.format_exception(error))
-        self._journal.write("status", sync=True, status="failed", reason=f"{type(error).__name__}: {error}", traceback=text)
+        self._journal.write(
+            "status", sync=True, status="failed", reason=f"{type(error).__name__}: {error}", traceback=text
+        )
 
     def stop(self, reason: str) -> None:
         """Ask the run to stop at the next border of its work; it can be resumed from there.
@@ -240,7 +245,11 @@ class Run:
         self._journal.write("model", sync=True, step=step, **facts)
         channel = self.bus.channel(ModelSaved)
         if channel.listeners:
-            channel.emit(ModelSaved(version.record.name or version.record.id, version.number, aliases, version.digest, version.url))
+            channel.emit(
+                ModelSaved(
+                    version.record.name or version.record.id, version.number, aliases, version.digest, version.url
+                )
+            )
         return version
 
     # --- going on after a stop ---
@@ -271,9 +280,7 @@ class Run:
         }
         both = {"run": own, "state": state}
         self._files.ship()
-        bundle = self.checkpoints.save(
-            self._step, both, models, best=best, before_commit=self._check, host=self.host
-        )
+        bundle = self.checkpoints.save(self._step, both, models, best=best, before_commit=self._check, host=self.host)
         self._journal.write("checkpoint", sync=True, step=self._step, best=best)
         channel = self.bus.channel(CheckpointSaved)
         if channel.listeners:

@@ -63,7 +63,7 @@ def start_run(
     attempt = Attempts(folder, run_id).claim(1, overrides=tuple(overrides), environment=describe())
     if seed_given or runner:
         seed_everything(seed)
-    return Run(place, folder, header, attempt, config, host or current_host())
+    return Run(place, folder, header, attempt=attempt, config=config, host=host or current_host())
 
 
 def resume_run(
@@ -102,7 +102,15 @@ def resume_run(
         environment=describe(),
     )
     seed_everything(view.header.seed)
-    return Run(view.store, view.folder, view.header, attempt, config, host or current_host(), checkpoint)
+    return Run(
+        view.store,
+        view.folder,
+        view.header,
+        attempt=attempt,
+        config=config,
+        host=host or current_host(),
+        checkpoint=checkpoint,
+    )
 
 
 def stored_config(view: RunView, overrides: Iterable[str] = ()) -> Config:
