@@ -104,7 +104,11 @@ class Models:
         record = Record(id=uuid.uuid4().hex, name=name, edit=1, time=time.time(), fields=fields)
         self._folder.create(f"{record.id}/1.json", _encode(record))
         if name is not None:
-            self._folder.create(f"by-name/{safe_name(name)}.json", json.dumps({"id": record.id}).encode())
+            try:
+                self._folder.create(_pointer(name), json.dumps({"id": record.id}).encode())
+            except KeyExistsError:
+                self._folder.remove_tree(record.id)
+                raise
         return record
 
     def ensure(self, name: str) -> Record:
@@ -121,12 +125,14 @@ class Models:
     def find(self, name: str) -> Record:
         """The model of that name or id."""
         try:
-            pointer = self._folder.read_bytes(f"by-name/{safe_name(name)}.json")
+            return self.get(self._owner(name))
         except KeyMissingError:
             if self._folder.exists(f"{safe_name(name)}/1.json"):
                 return self.get(name)
             raise self._unknown(name) from None
-        return self.get(str(json.loads(pointer)["id"]))
+
+    def _owner(self, name: str) -> str:
+        return str(json.loads(self._folder.read_bytes(_pointer(name)))["id"])
 
     def get(self, model_id: str) -> Record:
         """The newest state of a model."""
@@ -136,10 +142,18 @@ class Models:
         return self._read(model_id, newest)
 
     def all(self) -> Iterator[Record]:
-        """Every model of the store."""
+        """Every model of the store, but for what is left of creations that lost their name or were cut short."""
         for entry in self._folder.list():
             if entry.is_folder and entry.key != "by-name":
-                yield self.get(entry.key)
+                record = self.get(entry.key)
+                if record.name is None or self._owns(record.name, record.id):
+                    yield record
+
+    def _owns(self, name: str, model_id: str) -> bool:
+        try:
+            return self._owner(name) == model_id
+        except KeyMissingError:
+            return False
 
     def edit(self, model_id: str, change: Callable[[Record], Record]) -> Record:
         """Apply a change to the newest state; reapplied to a newer one if another process was quicker.
@@ -189,17 +203,21 @@ class Models:
         return Version(record, number, self._bundle(record.id, number), manifest)
 
     def _commit(self, record: Record, manifest: Manifest) -> int:
-        """Give a version the next free number; the manifest's exclusive creation decides who gets it."""
-        number = record.version
-        if number and self.version(record, number).manifest == manifest:
-            return number
+        """Give a version the next free number; the manifest's exclusive creation decides who gets it.
+
+        Where the same contents were made by the same step, their number is kept: so it is after a crash between this
+        creation and the edit of the record.
+        """
+        number = max(record.version, 1)
         while True:
-            number += 1
             try:
                 self._folder.create(f"{record.id}/v{number}/{MANIFEST}", manifest.encode())
             except KeyExistsError:
-                continue
-            return number
+                if self.version(record, number).manifest == manifest:
+                    return number
+                number += 1
+            else:
+                return number
 
     def version(self, record: Record, number: int) -> Version:
         """Version `number` of a model."""
@@ -252,6 +270,10 @@ class Models:
     def _unknown(self, name: str) -> VersionError:
         names = [entry.key.rpartition("/")[2].removesuffix(".json") for entry in self._folder.list("by-name")]
         return VersionError(f"there is no model {name!r}", where=self.store.url, hint=nearest(name, names))
+
+
+def _pointer(name: str) -> str:
+    return f"by-name/{safe_name(name)}.json"
 
 
 def _encode(record: Record) -> bytes:

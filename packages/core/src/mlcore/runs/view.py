@@ -140,13 +140,14 @@ class RunView:
 
     @cached_property
     def models(self) -> list[dict[str, Any]]:  # JSON values
-        """Versions that it made: `name`, `version`, `digest`, `url`, `aliases` that it gave them, `step`."""
+        """Versions that it made: `name`, `version`, `digest`, `url`, `step`, and the `aliases` that it left on them."""
         found: dict[tuple[str, int], dict[str, Any]] = {}
-        for record in self.journal.records("model"):
-            facts = found.setdefault(
-                (record.fields["name"], record.fields["version"]), {**record.fields, "aliases": []}
-            )
-            facts["aliases"] += [alias for alias in record.fields["aliases"] if alias not in facts["aliases"]]
+        for fields in (record.fields for record in self.journal.records("model")):
+            for earlier in found.values():
+                if earlier["name"] == fields["name"]:
+                    earlier["aliases"] = [alias for alias in earlier["aliases"] if alias not in fields["aliases"]]
+            facts = found.setdefault((fields["name"], fields["version"]), {**fields, "aliases": []})
+            facts["aliases"] += fields["aliases"]
         return list(found.values())
 
     @cached_property
