@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -208,16 +209,13 @@ class Models:
         Where the same contents were made by the same step, their number is kept: so it is after a crash between this
         creation and the edit of the record.
         """
-        number = max(record.version, 1)
-        while True:
-            try:
+        number = record.version
+        while not number or self.version(record, number).manifest != manifest:
+            number += 1
+            with suppress(KeyExistsError):
                 self._folder.create(f"{record.id}/v{number}/{MANIFEST}", manifest.encode())
-            except KeyExistsError:
-                if self.version(record, number).manifest == manifest:
-                    return number
-                number += 1
-            else:
-                return number
+                break
+        return number
 
     def version(self, record: Record, number: int) -> Version:
         """Version `number` of a model."""
