@@ -48,7 +48,9 @@ class EmloopModel:
         """Let the model save itself, and take what it wrote into the folder."""
         path = self.subject.save("mlcore")
         if not path:
-            raise ModelError(f"{type(self.subject).__qualname__}.save returned no path", hint="let it return what it wrote")
+            raise ModelError(
+                f"{type(self.subject).__qualname__}.save returned no path", hint="let it return what it wrote"
+            )
         (directory / _SAVED).mkdir()
         for part in _written(Path(path)):
             shutil.move(part, directory / _SAVED / part.name)

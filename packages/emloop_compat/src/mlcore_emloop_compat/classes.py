@@ -92,7 +92,9 @@ def check_hooks(config: Config) -> None:
     for index, item in enumerate(config.get("hooks", None) or []):
         if isinstance(item, Mapping) and len(item) != 1:
             names = ", ".join(map(str, item)) or "nothing"
-            raise config.error(("hooks", index), f"an item has one hook, but this one has {names}", "begin each hook with its own dash")
+            raise config.error(
+                ("hooks", index), f"an item has one hook, but this one has {names}", "begin each hook with its own dash"
+            )
         name, arguments = hook_items([item])[0]
         _check_hook(config, ("hooks", index) if isinstance(item, str) else ("hooks", index, name), name, arguments)
 
@@ -103,6 +105,8 @@ def _check_hook(config: Config, key: tuple[str | int, ...], name: str, arguments
     valid = parameters.names | set(GIVEN_TO_HOOKS)
     if not parameters.open:
         for argument in arguments.keys() - valid:
-            raise config.error((*key, argument), f"{name} takes no argument {argument!r}", nearest(argument, parameters.names))
+            raise config.error(
+                (*key, argument), f"{name} takes no argument {argument!r}", nearest(argument, parameters.names)
+            )
     for argument in sorted(parameters.required - arguments.keys() - set(GIVEN_TO_HOOKS)):
         raise config.error(key, f"{name} needs the argument {argument!r}", f"write `{name}: {{{argument}: …}}`")

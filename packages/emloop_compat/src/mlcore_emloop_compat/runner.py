@@ -60,7 +60,10 @@ class MainLoopRunner:
         dataset = _build_dataset(run, resolved["dataset"])
         model = _build_model(run, resolved["model"], dataset, restored)
         loop = MainLoop(
-            model=model, dataset=dataset, hooks=_build_hooks(run, resolved, dataset, model), **resolved.get("main_loop") or {}
+            model=model,
+            dataset=dataset,
+            hooks=_build_hooks(run, resolved, dataset, model),
+            **resolved.get("main_loop") or {},
         )
         if restored:
             _tell(run, loop.load_state_dict(restored.state, restored.generators))
@@ -93,17 +96,21 @@ class Checkpointer:
     def epoch_finished(self, event: EpochFinished) -> None:
         """Keep everything that is needed to go on from here."""
         if event.number:
-            self._run.checkpoint(self._loop.state_dict(), models={"model": self._model}, step=event.number, best=self._best)
+            self._run.checkpoint(
+                self._loop.state_dict(), models={"model": self._model}, step=event.number, best=self._best
+            )
             self._best = False
-
-
 
 
 def _check_stream(config: Config, dataset: type, name: str) -> None:
     if not hasattr(dataset, f"{name}_stream") and not hasattr(dataset, "__getattr__"):
-        streams = ", ".join(attribute.removesuffix("_stream") for attribute in dir(dataset) if attribute.endswith("_stream"))
+        streams = ", ".join(
+            attribute.removesuffix("_stream") for attribute in dir(dataset) if attribute.endswith("_stream")
+        )
         raise config.error(
-            "main_loop", f"the dataset {dataset.__qualname__} has no method `{name}_stream`", f"its streams are: {streams or 'none'}"
+            "main_loop",
+            f"the dataset {dataset.__qualname__} has no method `{name}_stream`",
+            f"its streams are: {streams or 'none'}",
         )
 
 
@@ -131,7 +138,9 @@ def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: R
     )
 
 
-def _build_emloop_model(run: Run, cls: type, section: Mapping[str, Any], dataset: Any, restored: Restored | None) -> Any:
+def _build_emloop_model(
+    run: Run, cls: type, section: Mapping[str, Any], dataset: Any, restored: Restored | None
+) -> Any:
     arguments = {name: value for name, value in section.items() if name not in ("class", "name")}
     with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
         restore_from = None
@@ -146,7 +155,10 @@ def _build_emloop_model(run: Run, cls: type, section: Mapping[str, Any], dataset
 def _build_hooks(run: Run, resolved: Mapping[str, Any], dataset: Any, model: Any) -> list[AbstractHook]:
     given = {"dataset": dataset, "model": model, "output_dir": str(run.directory)}
     items = hook_items(resolved.get("hooks") or [])
-    hooks = [hook_class(run.config, ("hooks", index), name)(**{**given, **kwargs}) for index, (name, kwargs) in enumerate(items)]
+    hooks = [
+        hook_class(run.config, ("hooks", index), name)(**{**given, **kwargs})
+        for index, (name, kwargs) in enumerate(items)
+    ]
     if not any(isinstance(hook, TrainingTrace) for hook in hooks):
         hooks.append(TrainingTrace(**given))
     return hooks

@@ -30,7 +30,9 @@ class ModelSection(BaseModel):
     inputs: list[str] | None = Field(None, description="Sources that the model reads")
     targets: list[str] | None = Field(None, description="Sources that it learns from")
     outputs: list[str] | None = Field(None, description="Variables that it computes")
-    labels: dict[str, int | str] | list[int | str] | None = Field(None, description="Classes: values, or names to values")
+    labels: dict[str, int | str] | list[int | str] | None = Field(
+        None, description="Classes: values, or names to values"
+    )
 
 
 class LoopSection(BaseModel):
@@ -56,5 +58,7 @@ class MainLoopSettings(RunSettings):
 
     dataset: DatasetSection = Field(description="Where batches come from")
     model: ModelSection = Field(description="What is trained")
-    hooks: list[str | dict[str, dict[str, Any] | None]] = Field([], description="Loop hooks: names, or names with arguments")
+    hooks: list[str | dict[str, dict[str, Any] | None]] = Field(
+        [], description="Loop hooks: names, or names with arguments"
+    )
     main_loop: LoopSection = Field(default_factory=LoopSection, description="How the loop works")

@@ -17,7 +17,7 @@ EpochData: TypeAlias = Mapping[str, object]
 TimeProfile: TypeAlias = Mapping[str, list[float]]
 
 
-class TrainingTerminated(Exception):  # noqa: N818 - emloop's name
+class TrainingTerminated(Exception):
     """Raised by a hook to end the training; it counts as success."""
 
 

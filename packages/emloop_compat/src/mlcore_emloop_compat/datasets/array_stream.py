@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mlcore_emloop_compat.types import BatchError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class ArrayStream:
@@ -32,7 +35,9 @@ class ArrayStream:
         [[1, 2], [3]]
     """
 
-    def __init__(self, arrays: Mapping[str, ArrayLike], batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, arrays: Mapping[str, ArrayLike], batch_size: int, *, shuffle: bool = False, seed: int = 0
+    ) -> None:
         self.arrays = {name: np.asarray(values) for name, values in arrays.items()}
         lengths = {name: len(values) for name, values in self.arrays.items()}
         if len(set(lengths.values())) != 1:
@@ -46,7 +51,7 @@ class ArrayStream:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self._size // self.batch_size)
+        return math.ceil(self._size / self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         """Begin the next epoch, or go on within the one whose state was loaded."""

@@ -28,7 +28,9 @@ def read_ahead(items: Iterable[T], size: int) -> Iterator[T]:
     left = threading.Event()
     # The stream sees the current run and store, as it would without a thread.
     produce = contextvars.copy_context().run
-    thread = threading.Thread(target=produce, args=(_produce, items, queue, left), name="mlcore-read-ahead", daemon=True)
+    thread = threading.Thread(
+        target=produce, args=(_produce, items, queue, left), name="mlcore-read-ahead", daemon=True
+    )
     thread.start()
     try:
         while True:
@@ -50,7 +52,7 @@ def _produce(items: Iterable[Any], queue: Queue[Any], left: threading.Event) -> 
             if not _offer(queue, (item, None), left):
                 return
         _offer(queue, (_END, None), left)
-    except BaseException as error:  # handed to the consumer, whoever it is
+    except BaseException as error:  # noqa: BLE001 - handed to the consumer, who raises it
         _offer(queue, (None, error), left)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
 from mlcore_emloop_compat.datasets.buffering import read_ahead
-from mlcore_emloop_compat.types import Batch, Stream, TimeProfile
+from mlcore_emloop_compat.types import Batch, BatchError, Stream, TimeProfile
 
 
 class StreamWrapper:
@@ -55,13 +55,16 @@ class StreamWrapper:
     def _open(self) -> Iterator[Batch]:
         self._source = self._source if self._loaded and self._source is not None else self._stream_fn()
         self._loaded = False
+        if not isinstance(self._source, Iterable):
+            what = f"the stream {self._name!r} is a {type(self._source).__name__}, which cannot be iterated over"
+            raise BatchError(what, hint="let its method return an iterable of batches, or yield them")
         return iter(self._source)
 
     def _endless(self) -> Iterator[Batch]:
         """The stream over and over; ends only if a fresh one is empty."""
         while True:
             fresh = self._running is None
-            self._running = self._running or self._open()
+            self._running = self._open() if self._running is None else self._running
             for batch in self._running:
                 fresh = False
                 yield batch
@@ -73,7 +76,7 @@ class StreamWrapper:
         return self
 
     def __next__(self) -> Batch:
-        epoch = self._epoch or self.begin()
+        epoch = self.begin() if self._epoch is None else self._epoch
         try:
             return next(epoch)
         except StopIteration:
@@ -93,7 +96,9 @@ class StreamWrapper:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -110,7 +115,8 @@ class StreamWrapper:
 
     def state_dict(self) -> Mapping[str, Any] | None:  # JSON values and arrays
         """The stream's own state where it has one; None where it begins anew after a resume."""
-        return self._source.state_dict() if hasattr(self._source, "state_dict") else None
+        own = getattr(self._source, "state_dict", None)
+        return own() if own else None
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Give the stream its state back; the next epoch goes on from there."""

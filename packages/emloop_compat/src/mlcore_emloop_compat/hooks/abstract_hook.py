@@ -70,7 +70,7 @@ class AbstractHook:
             streams: Names of the epoch's streams.
         """
 
-    def after_training(self, success: bool) -> None:  # noqa: FBT001 - emloop passes it so
+    def after_training(self, success: bool) -> None:
         """At the end.
 
         Args:

@@ -44,7 +44,9 @@ class ComputeStats(AccumulateVariables):
     def _raise_check_aggregation(cls, aggregation: str) -> None:
         if aggregation not in cls.EXTRA_AGGREGATIONS and not callable(getattr(np, str(aggregation), None)):
             common = ["mean", "std", "min", "max", "median", "sum", *cls.EXTRA_AGGREGATIONS]
-            raise HookError(f"ComputeStats knows no aggregation {aggregation!r}", hint=nearest(str(aggregation), common))
+            raise HookError(
+                f"ComputeStats knows no aggregation {aggregation!r}", hint=nearest(str(aggregation), common)
+            )
 
     @classmethod
     def _compute_aggregation(cls, aggregation: str, values: Any) -> Any:  # a list of numbers or arrays

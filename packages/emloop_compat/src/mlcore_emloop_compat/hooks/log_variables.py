@@ -27,7 +27,9 @@ class LogVariables(AbstractHook):
     def __init__(self, variables: Iterable[str] | None = None, on_unknown_type: str = "ignore", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if on_unknown_type not in self.UNKNOWN_TYPE_ACTIONS:
-            raise HookError(f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}")
+            raise HookError(
+                f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}"
+            )
         self._variables = None if variables is None else list(variables)
         self._on_unknown_type = on_unknown_type
 
@@ -41,7 +43,10 @@ class LogVariables(AbstractHook):
     def _log_stream(self, stream: str, data: Mapping[str, Any]) -> None:  # whatever hooks wrote
         for variable in data if self._variables is None else self._variables:
             if variable not in data:
-                raise HookKeyError(f"LogVariables finds no variable {variable!r} in stream {stream!r}", hint=f"it has: {', '.join(data)}")
+                raise HookKeyError(
+                    f"LogVariables finds no variable {variable!r} in stream {stream!r}",
+                    hint=f"it has: {', '.join(data)}",
+                )
             self._log_variable(f"{stream} {variable}", data[variable])
 
     def _log_variable(self, label: str, value: Any) -> None:  # whatever hooks wrote

@@ -62,7 +62,9 @@ class SaveBest(AbstractHook):
 
     def _part(self, data: object, name: str, kind: str) -> Any:  # whatever hooks wrote
         if not isinstance(data, Mapping):
-            raise HookTypeError(f"SaveBest looks for the {kind} {name!r} in a {type(data).__name__}, which has no parts")
+            raise HookTypeError(
+                f"SaveBest looks for the {kind} {name!r} in a {type(data).__name__}, which has no parts"
+            )
         if name not in data:
             raise HookKeyError(f"SaveBest finds no {kind} {name!r} in the epoch's data", hint=nearest(name, data))
         return data[name]

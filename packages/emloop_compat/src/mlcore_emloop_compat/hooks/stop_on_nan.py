@@ -39,7 +39,9 @@ class StopOnNaN(AbstractHook):
     ) -> None:
         super().__init__(**kwargs)
         if on_unknown_type not in self.UNKNOWN_TYPE_ACTIONS:
-            raise HookError(f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}")
+            raise HookError(
+                f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}"
+            )
         if not (after_batch or after_epoch):
             raise HookError("StopOnNaN never looks", hint="set after_batch or after_epoch")
         self._variables = None if variables is None else list(variables)
@@ -60,9 +62,13 @@ class StopOnNaN(AbstractHook):
     def _check(self, stream: str, data: Mapping[str, Any]) -> None:
         for variable in data if self._variables is None else self._variables:
             if variable not in data:
-                raise HookKeyError(f"StopOnNaN finds no variable {variable!r} in stream {stream!r}", hint=f"it has: {', '.join(data)}")
+                raise HookKeyError(
+                    f"StopOnNaN finds no variable {variable!r} in stream {stream!r}", hint=f"it has: {', '.join(data)}"
+                )
             if self._bad(data[variable], f"{stream} {variable}"):
-                raise TrainingTerminated(f"{stream} {variable} is NaN or infinite" if self._stop_on_inf else f"{stream} {variable} is NaN")
+                raise TrainingTerminated(
+                    f"{stream} {variable} is NaN or infinite" if self._stop_on_inf else f"{stream} {variable} is NaN"
+                )
 
     def _bad(self, value: Any, label: str) -> bool:  # whatever batches and hooks hold
         if isinstance(value, Mapping):

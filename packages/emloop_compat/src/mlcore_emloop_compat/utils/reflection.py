@@ -41,7 +41,9 @@ def constructor_parameters(cls: type, *, closed_by: type | None = None) -> Param
         required |= {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
         if base is closed_by or not _takes_any(vars(base)["__init__"]):
             return Parameters(frozenset(names), frozenset(required), open=False)
-    return Parameters(frozenset(names), frozenset(required), open=any("__init__" in vars(base) for base in cls.__mro__[:-1]))
+    return Parameters(
+        frozenset(names), frozenset(required), open=any("__init__" in vars(base) for base in cls.__mro__[:-1])
+    )
 
 
 def _named(function: Any) -> dict[str, inspect.Parameter]:  # a function, however it was made
