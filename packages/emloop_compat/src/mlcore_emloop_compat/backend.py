@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from mlcore.bundle import Manifest
 from mlcore.errors import ModelError
 from mlcore.model import Batch, Labels, Model, import_object
 from mlcore_emloop_compat.models import AbstractModel
+from mlcore_emloop_compat.utils.reflection import constructor_parameters
 
 _FACTS = "emloop.json"
 _SAVED = "saved"
@@ -48,19 +51,31 @@ class EmloopModel:
         """Let the model save itself, and take what it wrote into the folder."""
         path = self.subject.save("mlcore")
         if not path:
-            raise ModelError(
-                f"{type(self.subject).__qualname__}.save returned no path", hint="let it return what it wrote"
-            )
+            kind = type(self.subject).__qualname__
+            raise ModelError(f"{kind}.save returned no path", hint="let it return what it wrote")
         (directory / _SAVED).mkdir()
         for part in _written(Path(path)):
             shutil.move(part, directory / _SAVED / part.name)
-        facts = {"path": Path(path).name, "config": getattr(self.subject, "el_config", {})}
-        (directory / _FACTS).write_text(json.dumps(facts, sort_keys=True) + "\n", encoding="utf-8")
+        (directory / _FACTS).write_text(self._facts(Path(path).name), encoding="utf-8")
+
+    def _facts(self, name: str) -> str:
+        """What is needed to restore it, besides its files."""
+        fallback = self.subject.restore_fallback()
+        path = fallback and f"{fallback.__module__}:{fallback.__qualname__}"
+        facts = {"path": name, "config": getattr(self.subject, "el_config", {}), "fallback": path}
+        try:
+            return json.dumps(facts, sort_keys=True) + "\n"
+        except TypeError as error:
+            what = f"an argument of {type(self.subject).__qualname__} cannot be stored: {error}"
+            raise ModelError(
+                what, hint="let `el_config` hold JSON values: numbers, texts, lists and mappings"
+            ) from error
 
 
 def _written(path: Path) -> Iterable[Path]:
     """What a save wrote: the file or folder itself, or all files that begin with its name, as some frameworks do."""
-    found = [path] if path.exists() else sorted(path.parent.glob(f"{path.name}*"))
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+    found = [path] if path.exists() else sorted(part for part in siblings if part.name.startswith(path.name))
     if not found:
         raise ModelError(f"a model said it was saved to {path}, but there is nothing", hint="return the path from save")
     return found
@@ -68,7 +83,12 @@ def _written(path: Path) -> Iterable[Path]:
 
 def restore_path(directory: Path) -> str:
     """What to hand to a model's `restore_from`, given the folder that `EmloopModel.save` filled."""
-    return str(directory / _SAVED / json.loads((directory / _FACTS).read_text(encoding="utf-8"))["path"])
+    return str(directory / _SAVED / _read_facts(directory)["path"])
+
+
+def _read_facts(directory: Path) -> dict[str, Any]:  # JSON values
+    facts: dict[str, Any] = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
+    return facts
 
 
 class EmloopBackend:
@@ -99,9 +119,13 @@ class EmloopBackend:
 
     def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
         """Restore it by its class, or by that class's `restore_fallback`, without a dataset."""
-        facts = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
-        cls = import_object(str(manifest.meta["class"]))
-        model = cls(dataset=None, log_dir=None, restore_from=restore_path(directory), **facts["config"])
+        facts = _read_facts(directory)
+        cls = _find_class(str(manifest.meta["class"]), facts["fallback"])
+        _check_config(cls, facts["config"])
+        log_dir = tempfile.mkdtemp(prefix="mlcore-")  # the model may be saved again; it knows no other place
+        model = cls(dataset=None, log_dir=log_dir, restore_from=restore_path(directory), **facts["config"])
+        model.el_config = facts["config"]
+        weakref.finalize(model, shutil.rmtree, log_dir, ignore_errors=True)
         return EmloopModel(model, manifest.meta.get("target_names") or (), manifest.meta.get("labels"))
 
     def rng_state(self) -> None:
@@ -109,3 +133,19 @@ class EmloopBackend:
 
     def set_rng_state(self, state: Mapping[str, Any]) -> None:
         """Nothing to put back."""
+
+
+def _find_class(path: str, fallback: str | None) -> Any:  # a class of the user's
+    try:
+        return import_object(path)
+    except ModelError:
+        if fallback is None:
+            raise
+        return import_object(fallback)
+
+
+def _check_config(cls: type, config: Mapping[str, object]) -> None:
+    given = {"dataset", "log_dir", "restore_from", *config}
+    if lacking := sorted(constructor_parameters(cls).required - given):
+        what = f"{cls.__qualname__} needs the argument {lacking[0]!r} to be restored, which was not stored with it"
+        raise ModelError(what, hint="keep the constructor's arguments in `self.el_config`, as a run does")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Set
+from typing import Any, TypeAlias
 
 from mlcore.config import Config
 from mlcore.errors import ModelError, nearest
 from mlcore.model import import_object
-from mlcore_emloop_compat import hooks as own_hooks
+from mlcore_emloop_compat import hooks
+from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
 from mlcore_emloop_compat.models import AbstractModel
-from mlcore_emloop_compat.utils.reflection import constructor_parameters
+from mlcore_emloop_compat.utils.reflection import Parameters, constructor_parameters
 
+Key: TypeAlias = str | tuple[str | int, ...]
 # Keys of the model section that are not the constructor's, where the class is no emloop model.
 WRAPPING = ("inputs", "targets", "outputs", "labels")
 GIVEN_TO_HOOKS = AbstractHook.EL_HOOK_INIT_ARGS
+OWN_HOOKS: Mapping[str, type[AbstractHook]] = {
+    name: found
+    for name, found in vars(hooks).items()
+    if isinstance(found, type) and issubclass(found, AbstractHook) and found is not AbstractHook
+}
 
 
 def resolve_class(config: Config, key: str) -> type:
@@ -24,13 +31,18 @@ def resolve_class(config: Config, key: str) -> type:
     Raises:
         ConfigError: There is none; the message has the line and the nearest name.
     """
-    path = str(config.get(key))
+    return _imported(config, key, str(config.get(key)))
+
+
+def _imported(config: Config, key: Key, path: str) -> type:
     try:
         found = import_object(own_path(path))
     except ModelError as error:
         raise config.error(key, error.what, error.hint) from error
     if not isinstance(found, type):
         raise config.error(key, f"{path} is no class but a {type(found).__name__}")
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise config.error(key, f"{path} is abstract: it does not define {', '.join(lacking)}")
     return found
 
 
@@ -39,24 +51,19 @@ def own_path(path: str) -> str:
     return f"mlcore_emloop_compat.{path.removeprefix('emloop.')}" if path.startswith("emloop.") else path
 
 
-def hook_class(config: Config, key: tuple[str | int, ...], name: str) -> type:
+def hook_class(config: Config, key: Key, name: str) -> type[AbstractHook]:
     """The class of a hook: a name of ours, or the path of any other."""
-    if "." not in name:
-        if not hasattr(own_hooks, name):
-            raise config.error(key, f"there is no hook {name!r}", nearest(name, own_hooks.__all__))
-        return getattr(own_hooks, name)  # type: ignore[no-any-return]  # the module holds hooks
-    try:
-        found = import_object(own_path(name))
-    except ModelError as error:
-        raise config.error(key, error.what, error.hint) from error
-    if not isinstance(found, type):
-        raise config.error(key, f"{name} is no class but a {type(found).__name__}")
-    return found
+    if "." not in name and name not in OWN_HOOKS:
+        raise config.error(key, f"there is no hook {name!r}", nearest(name, OWN_HOOKS))
+    cls = OWN_HOOKS[name] if name in OWN_HOOKS else _imported(config, key, name)
+    if not issubclass(cls, AbstractHook):
+        raise config.error(key, f"{name} is no hook", "a hook derives from mlcore_emloop_compat.AbstractHook")
+    return cls
 
 
-def hook_items(hooks: list[Any]) -> list[tuple[str, Mapping[str, Any]]]:  # the section as YAML has it
+def hook_items(section: list[Any]) -> list[tuple[str, Mapping[str, Any]]]:  # the section as YAML has it
     """Names and arguments of the hooks section."""
-    return [(item, {}) if isinstance(item, str) else _only(item) for item in hooks]
+    return [(item, {}) if isinstance(item, str) else _only(item) for item in section]
 
 
 def _only(item: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:  # name to arguments
@@ -64,27 +71,40 @@ def _only(item: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:  # name to 
     return name, arguments or {}
 
 
-def is_emloop_model(cls: type) -> bool:
-    """Whether its constructor takes what emloop gives to a model."""
-    if issubclass(cls, AbstractModel):
-        return True
-    return {"dataset", "log_dir"} <= constructor_parameters(cls).names
+def check_dataset(config: Config) -> None:
+    """Refuse arguments that the dataset does not take, where it says which it takes."""
+    cls = resolve_class(config, "dataset.class")
+    if "output_dir" in config.get("dataset"):
+        raise config.error("dataset.output_dir", "output_dir is given by the run", "take this line out")
+    if issubclass(cls, BaseDataset):
+        parameters = constructor_parameters(cls, method="_configure_dataset")
+        _check_arguments(config, "dataset", cls, parameters, provided={"output_dir"}, ours={"class"})
 
 
 def check_model(config: Config) -> None:
     """Refuse arguments that the model's class does not take."""
-    cls = resolve_class(config, "model.class")
-    emloop = is_emloop_model(cls)
-    parameters = constructor_parameters(cls)
-    reserved = {"class", "name"} if emloop else {"class", "name", *WRAPPING}
-    given = set(config.get("model")) - reserved
-    if not parameters.open:
-        for key in given - parameters.names:
-            valid = (parameters.names | (set() if emloop else set(WRAPPING))) - {"self"}
-            raise config.error(("model", key), f"{cls.__qualname__} takes no argument {key!r}", nearest(key, valid))
-    provided = {"dataset", "log_dir", "restore_from"} if emloop else set()
+    cls, parameters = resolve_class(config, "model.class"), constructor_parameters(resolve_class(config, "model.class"))
+    if issubclass(cls, AbstractModel):
+        given = {"dataset", "log_dir", "restore_from"}
+        _check_arguments(config, "model", cls, parameters, provided=given, ours={"class", "name"})
+        return
+    if {"dataset", "log_dir"} <= parameters.names:
+        what = f"{cls.__qualname__} takes dataset and log_dir as emloop's models do, but is none of them"
+        raise config.error("model.class", what, "derive it from mlcore_emloop_compat.AbstractModel")
+    _check_arguments(config, "model", cls, parameters, provided=set(), ours={"class", "name", *WRAPPING})
+
+
+def _check_arguments(
+    config: Config, section: str, cls: type, parameters: Parameters, *, provided: Set[str], ours: Set[str]
+) -> None:
+    """Hold the keys of a section against what a class takes beside what it is provided with."""
+    given = config.get(section).keys() - ours
+    valid = (parameters.names - provided) | (ours - {"class", "name"})
+    unknown = set() if parameters.open else given - parameters.names
+    for key in sorted(unknown | (given & provided)):
+        raise config.error((section, key), f"{cls.__qualname__} takes no argument {key!r}", nearest(str(key), valid))
     for key in sorted(parameters.required - given - provided):
-        raise config.error("model", f"{cls.__qualname__} needs the argument {key!r}", f"add `{key}:` to the section")
+        raise config.error(section, f"{cls.__qualname__} needs the argument {key!r}", f"add `{key}:` to the section")
 
 
 def check_hooks(config: Config) -> None:
@@ -99,7 +119,7 @@ def check_hooks(config: Config) -> None:
         _check_hook(config, ("hooks", index) if isinstance(item, str) else ("hooks", index, name), name, arguments)
 
 
-def _check_hook(config: Config, key: tuple[str | int, ...], name: str, arguments: Mapping[str, Any]) -> None:
+def _check_hook(config: Config, key: Key, name: str, arguments: Mapping[str, Any]) -> None:
     cls = hook_class(config, key, name)
     parameters = constructor_parameters(cls, closed_by=AbstractHook)
     valid = parameters.names | set(GIVEN_TO_HOOKS)

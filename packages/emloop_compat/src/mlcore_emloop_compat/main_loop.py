@@ -1,7 +1,7 @@
 """The main loop: passes over streams of batches, and the hooks that see them.
 
-It knows no console, tracker or checkpoint. In a run it says on the run's bus what happens, and `state_dict` holds what it
-needs to go on; whoever executes the run does the rest.
+It knows no console, tracker or checkpoint. In a run it says on the run's bus what happens, and `state_dict` holds what
+it needs to go on; whoever executes the run does the rest.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from mlcore_emloop_compat.types import EpochData
 
 
 def scalars(epoch_data: EpochData) -> dict[str, dict[str, float]]:
-    """Numbers by stream and name. The mean of a variable has the variable's name, any other aggregate `name_aggregate`."""
+    """Numbers by stream and name: a variable's mean under its own name, other aggregates as `name_aggregate`."""
     return {
         stream: dict(item for variable, value in data.items() for item in _named(variable, value))
         for stream, data in epoch_data.items()

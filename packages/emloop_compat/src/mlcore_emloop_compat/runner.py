@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from mlcore.config import Config
+from mlcore.errors import nearest
 from mlcore.events import EpochFinished, ModelSaved, Warned
 from mlcore.model import as_model
 from mlcore.runs import Restored, Run, RunSettings
 from mlcore_emloop_compat.backend import restore_path
 from mlcore_emloop_compat.classes import (
     WRAPPING,
+    check_dataset,
     check_hooks,
     check_model,
     hook_class,
     hook_items,
-    is_emloop_model,
     resolve_class,
 )
 from mlcore_emloop_compat.hooks import AbstractHook, TrainingTrace
 from mlcore_emloop_compat.main_loop import MainLoop
+from mlcore_emloop_compat.models import AbstractModel
 from mlcore_emloop_compat.settings import LoopSection, MainLoopSettings
 from mlcore_emloop_compat.utils.yaml import dump
 
@@ -37,12 +39,8 @@ class MainLoopRunner:
 
     def check(self, config: Config) -> None:
         """Resolve classes, and hold their arguments against the constructors."""
-        dataset = resolve_class(config, "dataset.class")
-        if "output_dir" in config.get("dataset"):
-            raise config.error("dataset.output_dir", "output_dir is given by the run", "take this line out")
-        loop = LoopSection.model_validate(config.resolve().get("main_loop") or {})
-        for name in (loop.train_stream_name, *loop.extra_streams):
-            _check_stream(config, dataset, name)
+        check_dataset(config)
+        _check_loop(config, LoopSection.model_validate(config.resolve().get("main_loop") or {}))
         check_model(config)
         check_hooks(config)
 
@@ -66,7 +64,7 @@ class MainLoopRunner:
             **resolved.get("main_loop") or {},
         )
         if restored:
-            _tell(run, loop.load_state_dict(restored.state, restored.generators))
+            _tell(run, loop.load_state_dict(_loop_state(run, restored), restored.generators))
         Checkpointer(run, loop, model).attach()
         loop.run_training()
 
@@ -96,22 +94,36 @@ class Checkpointer:
     def epoch_finished(self, event: EpochFinished) -> None:
         """Keep everything that is needed to go on from here."""
         if event.number:
-            self._run.checkpoint(
-                self._loop.state_dict(), models={"model": self._model}, step=event.number, best=self._best
-            )
+            state = {"config": self._run.config.digest, "loop": self._loop.state_dict()}
+            self._run.checkpoint(state, models={"model": self._model}, step=event.number, best=self._best)
             self._best = False
+
+
+def _loop_state(run: Run, restored: Restored) -> dict[str, Any]:  # JSON values and arrays
+    """The loop's state; that a hook has ended the training counts only while the config is the same."""
+    state: dict[str, Any] = restored.state["loop"]
+    return state if restored.state["config"] == run.config.digest else {**state, "ended": None}
+
+
+def _check_loop(config: Config, section: LoopSection) -> None:
+    if section.on_incorrect_config == "error":
+        for name in section.model_extra or {}:
+            hint = nearest(name, LoopSection.model_fields)
+            raise config.error(("main_loop", name), "the main loop has no such argument", hint)
+    dataset, names = resolve_class(config, "dataset.class"), [section.train_stream_name, *section.extra_streams]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise config.error(
+                "main_loop.extra_streams", f"the stream {name!r} is named twice", "name each stream once"
+            )
+        _check_stream(config, dataset, name)
 
 
 def _check_stream(config: Config, dataset: type, name: str) -> None:
     if not hasattr(dataset, f"{name}_stream") and not hasattr(dataset, "__getattr__"):
-        streams = ", ".join(
-            attribute.removesuffix("_stream") for attribute in dir(dataset) if attribute.endswith("_stream")
-        )
-        raise config.error(
-            "main_loop",
-            f"the dataset {dataset.__qualname__} has no method `{name}_stream`",
-            f"its streams are: {streams or 'none'}",
-        )
+        known = [member.removesuffix("_stream") for member in dir(dataset) if member.endswith("_stream")]
+        what = f"the dataset {dataset.__qualname__} has no method `{name}_stream`"
+        raise config.error("main_loop", what, f"its streams are: {', '.join(known) or 'none'}")
 
 
 def _build_dataset(run: Run, section: Mapping[str, Any]) -> Any:  # a dataset of any class
@@ -122,7 +134,7 @@ def _build_dataset(run: Run, section: Mapping[str, Any]) -> Any:  # a dataset of
 
 def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: Restored | None) -> Any:  # of any class
     cls = resolve_class(run.config, "model.class")
-    if is_emloop_model(cls):
+    if issubclass(cls, AbstractModel):
         return _build_emloop_model(run, cls, section, dataset, restored)
     if restored:
         # The user named this class in the config, so its own type may be in the file.
@@ -166,6 +178,8 @@ def _build_hooks(run: Run, resolved: Mapping[str, Any], dataset: Any, model: Any
 
 def _tell(run: Run, stateless: list[str]) -> None:
     if stateless:
-        run.bus.channel(Warned).emit(
-            Warned(f"hooks that declare no state begin anew: {', '.join(stateless)} (see AbstractHook.state_dict)")
+        names = ", ".join(stateless)
+        warned = Warned(
+            f"without a state of their own, these begin anew: {names} (see `state_dict` of hooks and streams)"
         )
+        run.bus.channel(Warned).emit(warned)

@@ -38,7 +38,8 @@ class ModelSection(BaseModel):
 class LoopSection(BaseModel):
     """Arguments of the main loop."""
 
-    model_config = ConfigDict(extra="forbid")
+    # The runner checks for other keys: what to do about them is said by on_incorrect_config.
+    model_config = ConfigDict(extra="allow")
 
     train_stream_name: str = Field(EL_DEFAULT_TRAIN_STREAM, description="The stream to train on")
     extra_streams: list[str] = Field([], description="Streams to evaluate after each training pass")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
+from mlcore_emloop_compat.hooks.arguments import as_list
 from mlcore_emloop_compat.types import EpochData, HookError, HookKeyError, HookTypeError
 
 
@@ -22,7 +23,7 @@ class AccumulateVariables(AbstractHook):
 
     def __init__(self, variables: Iterable[str], **kwargs: Any) -> None:  # see AbstractHook
         super().__init__(**kwargs)
-        self._variables = list(variables)
+        self._variables = as_list(self, "variables", variables)
         self._reset_accumulator()
 
     def _reset_accumulator(self) -> None:
@@ -65,9 +66,10 @@ def unusable(hook: AbstractHook, variables: Iterable[str], stream: str, batch: M
                 f"{name} needs the variable {variable!r}, which the batches of stream {stream!r} do not have",
                 hint=f"they have: {', '.join(sorted(batch))}",
             )
-        if not hasattr(batch[variable], "__len__"):
+        value = batch[variable]
+        if not hasattr(value, "__len__") or getattr(value, "shape", None) == ():
             return HookTypeError(
-                f"{name} needs a value an example, but the variable {variable!r} is a single {type(batch[variable]).__name__}",
+                f"{name} needs a value an example, but the variable {variable!r} is a single {type(value).__name__}",
                 hint="let the model return one value for each example of the batch",
             )
     return HookError(f"{name} cannot collect the variables of a batch of stream {stream!r}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlcore.errors import nearest
 from mlcore_emloop_compat.hooks.accumulate_variables import AccumulateVariables, unusable
+from mlcore_emloop_compat.hooks.arguments import as_list
 from mlcore_emloop_compat.types import EpochData, HookError
 
 
@@ -32,9 +33,9 @@ class ComputeStats(AccumulateVariables):
 
     def __init__(self, variables: Iterable[str | Mapping[str, Iterable[str]]], **kwargs: Any) -> None:
         wanted: dict[str, list[str]] = defaultdict(list)
-        for item in variables:
+        for item in as_list(self, "variables", variables):
             for name, aggregations in item.items() if isinstance(item, Mapping) else [(item, ["mean"])]:
-                wanted[name].extend(aggregations)
+                wanted[name].extend(as_list(self, f"aggregations of {name}", aggregations))
         for aggregation in {name for names in wanted.values() for name in names}:
             self._raise_check_aggregation(aggregation)
         self._aggregations = dict(wanted)

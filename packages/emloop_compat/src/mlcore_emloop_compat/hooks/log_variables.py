@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
-from mlcore_emloop_compat.types import EpochData, HookError, HookKeyError, HookTypeError
+from mlcore_emloop_compat.hooks.arguments import as_list, check_choice
+from mlcore_emloop_compat.types import EpochData, HookKeyError, HookTypeError
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,8 @@ class LogVariables(AbstractHook):
 
     def __init__(self, variables: Iterable[str] | None = None, on_unknown_type: str = "ignore", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if on_unknown_type not in self.UNKNOWN_TYPE_ACTIONS:
-            raise HookError(
-                f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}"
-            )
-        self._variables = None if variables is None else list(variables)
-        self._on_unknown_type = on_unknown_type
+        self._on_unknown_type = check_choice(self, "on_unknown_type", on_unknown_type, self.UNKNOWN_TYPE_ACTIONS)
+        self._variables = None if variables is None else as_list(self, "variables", variables)
 
     def after_epoch(self, epoch_id: int, epoch_data: EpochData) -> None:
         """Log a line for each variable."""

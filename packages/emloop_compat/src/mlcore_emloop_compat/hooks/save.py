@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from mlcore.errors import nearest
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
-from mlcore_emloop_compat.hooks.saving import check_failure_action, save
+from mlcore_emloop_compat.hooks.arguments import check_choice
+from mlcore_emloop_compat.hooks.saving import ON_FAILURE_ACTIONS, save
 from mlcore_emloop_compat.types import EpochData, HookError, HookKeyError, HookTypeError
 
 
@@ -43,11 +44,10 @@ class SaveBest(AbstractHook):
         **kwargs: Any,  # see AbstractHook
     ) -> None:
         super().__init__(model=model, output_dir=output_dir, **kwargs)
-        if condition not in self.OBJECTIVES:
-            raise HookError(f"SaveBest's condition is {condition!r}; it is min or max")
+        check_choice(self, "condition", condition, self.OBJECTIVES)
         self._model, self._model_name, self._output_dir = model, model_name, output_dir
         self._variable, self._condition, self._stream, self._aggregation = variable, condition, stream, aggregation
-        self._on_save_failure = check_failure_action(on_save_failure)
+        self._on_save_failure = check_choice(self, "on_save_failure", on_save_failure, ON_FAILURE_ACTIONS)
         self._best_value: float | None = None
 
     def _get_value(self, epoch_data: EpochData) -> float:
@@ -56,9 +56,9 @@ class SaveBest(AbstractHook):
         value = self._part(data, self._variable, "variable")
         if isinstance(value, Mapping):
             value = self._part(value, self._aggregation, "aggregation")
-        if not np.isscalar(value):
+        if not isinstance(value, numbers.Real):
             raise HookError(f"SaveBest needs a number, but {self._stream} {self._variable} is a {type(value).__name__}")
-        return float(value)  # type: ignore[arg-type]  # a scalar of any numeric type
+        return float(value)
 
     def _part(self, data: object, name: str, kind: str) -> Any:  # whatever hooks wrote
         if not isinstance(data, Mapping):
@@ -71,9 +71,9 @@ class SaveBest(AbstractHook):
 
     def _is_value_better(self, value: float) -> bool:
         """Strictly; a NaN never is, and anything is better than nothing or NaN."""
-        if np.isnan(value):
+        if math.isnan(value):
             return False
-        if self._best_value is None or np.isnan(self._best_value):
+        if self._best_value is None or math.isnan(self._best_value):
             return True
         return value < self._best_value if self._condition == "min" else value > self._best_value
 
@@ -112,7 +112,7 @@ class SaveLatest(AbstractHook):
     ) -> None:
         super().__init__(model=model, output_dir=output_dir, **kwargs)
         self._model, self._output_dir = model, output_dir
-        self._on_save_failure = check_failure_action(on_save_failure)
+        self._on_save_failure = check_choice(self, "on_save_failure", on_save_failure, ON_FAILURE_ACTIONS)
 
     def after_epoch(self, epoch_id: int, epoch_data: EpochData) -> None:
         """Save."""

@@ -10,17 +10,9 @@ from typing import Any
 from mlcore.model import save_model
 from mlcore.runs import current_run
 from mlcore_emloop_compat.models import AbstractModel
-from mlcore_emloop_compat.types import HookError
 
 log = logging.getLogger(__name__)
 ON_FAILURE_ACTIONS = ("error", "warn", "ignore")
-
-
-def check_failure_action(action: str) -> str:
-    """Refuse an unknown action."""
-    if action not in ON_FAILURE_ACTIONS:
-        raise HookError(f"a save failure cannot be treated by {action!r}; it is one of {', '.join(ON_FAILURE_ACTIONS)}")
-    return action
 
 
 def save(model: Any, name: str, epoch_id: int, output_dir: str | Path | None, on_failure: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlcore_emloop_compat.constants import EL_DEFAULT_TRAIN_STREAM
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
+from mlcore_emloop_compat.hooks.arguments import check_limit
 from mlcore_emloop_compat.types import EpochData, HookError, TrainingTerminated
 
 
@@ -36,7 +37,9 @@ class StopAfter(AbstractHook):
         super().__init__(**kwargs)
         if epochs is None and iterations is None and minutes is None:
             raise HookError("StopAfter has no limit", hint="give it epochs, iterations or minutes")
-        self._epochs, self._iterations, self._minutes = epochs, iterations, minutes
+        self._epochs = check_limit(self, "epochs", epochs)
+        self._iterations = check_limit(self, "iterations", iterations)
+        self._minutes = check_limit(self, "minutes", minutes)
         self._train_stream_name = train_stream_name
         self._iters_done, self._seconds_before = 0, 0.0
         self._began = time.monotonic()

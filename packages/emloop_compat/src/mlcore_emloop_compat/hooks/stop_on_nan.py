@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlcore_emloop_compat.hooks.abstract_hook import AbstractHook
+from mlcore_emloop_compat.hooks.arguments import as_list, check_choice
 from mlcore_emloop_compat.types import EpochData, HookError, HookKeyError, HookTypeError, TrainingTerminated
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,11 @@ class StopOnNaN(AbstractHook):
         **kwargs: Any,  # see AbstractHook
     ) -> None:
         super().__init__(**kwargs)
-        if on_unknown_type not in self.UNKNOWN_TYPE_ACTIONS:
-            raise HookError(
-                f"on_unknown_type is {on_unknown_type!r}; it is one of {', '.join(self.UNKNOWN_TYPE_ACTIONS)}"
-            )
+        self._on_unknown_type = check_choice(self, "on_unknown_type", on_unknown_type, self.UNKNOWN_TYPE_ACTIONS)
         if not (after_batch or after_epoch):
             raise HookError("StopOnNaN never looks", hint="set after_batch or after_epoch")
-        self._variables = None if variables is None else list(variables)
-        self._on_unknown_type, self._stop_on_inf = on_unknown_type, stop_on_inf
+        self._variables = None if variables is None else as_list(self, "variables", variables)
+        self._stop_on_inf = stop_on_inf
         self._after_batch, self._after_epoch = after_batch, after_epoch
 
     def after_batch(self, stream_name: str, batch_data: Mapping[str, Any]) -> None:

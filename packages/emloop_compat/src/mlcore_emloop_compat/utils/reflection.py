@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 
@@ -13,7 +14,7 @@ class Parameters:
 
     Args:
         names: All named parameters.
-        required: Those without a default.
+        required: Those of the class's own constructor without a default; what it hands on, it may fill in itself.
         open: Whether it takes any other name, too.
     """
 
@@ -22,28 +23,32 @@ class Parameters:
     open: bool
 
 
-def constructor_parameters(cls: type, *, closed_by: type | None = None) -> Parameters:
+def constructor_parameters(cls: type, *, method: str = "__init__", closed_by: type | None = None) -> Parameters:
     """The parameters of a class's constructor, and of those it hands its other keywords on to.
 
     A constructor with `**kwargs` is taken to pass them to the next class in line, as emloop's hooks do.
 
     Args:
         cls: The class.
+        method: Another method that does a constructor's work.
         closed_by: A base whose `**kwargs` end the line: it takes no further names.
     """
-    names: set[str] = set()
-    required: set[str] = set()
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        parameters = _named(vars(base)["__init__"])
-        names |= parameters.keys()
-        required |= {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
-        if base is closed_by or not _takes_any(vars(base)["__init__"]):
-            return Parameters(frozenset(names), frozenset(required), open=False)
-    return Parameters(
-        frozenset(names), frozenset(required), open=any("__init__" in vars(base) for base in cls.__mro__[:-1])
-    )
+    line = [vars(base)[method] for base in _until(cls, closed_by) if method in vars(base)]
+    passing = list(takewhile(_takes_any, line))
+    asked = line[: len(passing) + 1]
+    names = frozenset(name for function in asked for name in _named(function))
+    ends = len(passing) < len(line) or (closed_by is not None and issubclass(cls, closed_by))
+    return Parameters(names, _required(line[0]) if line else frozenset(), open=bool(line) and not ends)
+
+
+def _until(cls: type, last: type | None) -> list[type]:
+    """The classes in line, up to one of them; `object` is none."""
+    line = [base for base in cls.__mro__ if base is not object]
+    return line[: line.index(last) + 1] if last in line else line
+
+
+def _required(function: Any) -> frozenset[str]:  # a function, however it was made
+    return frozenset(name for name, parameter in _named(function).items() if parameter.default is parameter.empty)
 
 
 def _named(function: Any) -> dict[str, inspect.Parameter]:  # a function, however it was made
