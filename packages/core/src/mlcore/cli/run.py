@@ -68,8 +68,13 @@ def _execute(job: Job, run: Run, *, json: bool) -> None:
     from mlcore.runs import RunView, execute_job
 
     _announce(run)
-    with shown(run):
-        interruption = execute_job(job, run)
+    try:
+        with shown(run):
+            interruption = execute_job(job, run)
+    except BaseException:
+        if json:
+            print_json(RunView(run.store, run.folder).summary())
+        raise
     view = RunView(run.store, run.folder)
     print_json(view.summary()) if json else typer.echo(_closing(view))
     if interruption.exit_code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def interruptible(run: Run) -> Iterator[Interruption]:
             raise KeyboardInterrupt
         caught.number = number
         run.stop(signal.Signals(number).name)
+        # Written past Python's buffers: a handler may come in the middle of another print.
+        os.write(2, b"\nstopping at the next border; once more stops at once\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield caught

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from mlcore.config import Config
-from mlcore.errors import ConfigError
+from mlcore.errors import ConfigError, MlcoreError
 from mlcore.plugins import PluginHost, current_host
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.run import Run
@@ -114,7 +115,12 @@ def resume_job(
     overrides = tuple(overrides)
     config = stored_config(view, overrides)
     source = Path(view.header.source or Path.cwd())
-    job = _check(config, source, overrides, view.name, host)
+    try:
+        job = _check(config, source, overrides, view.name, host)
+    except MlcoreError as error:
+        if not source.is_dir():
+            error.add_note(f"the run was started from {source}, which is gone; resume it from a folder with its modules")
+        raise
     return job, resume_run(view, overrides, takeover=takeover, host=host, say=say)
 
 
@@ -152,8 +158,14 @@ def run_file(
 
 @contextmanager
 def importable(source: Path) -> Iterator[None]:
-    """Import modules from a config's folder and from the working folder."""
-    added = [str(source), str(Path.cwd())]
+    """Import modules from a config's folder and from the working folder.
+
+    Modules that an earlier job imported from its folder are forgotten: in another folder others may have their names.
+    """
+    for name in [name for name, home in _homes.items() if home != source]:
+        sys.modules.pop(name, None)
+        del _homes[name]
+    before, added = set(sys.modules), [str(source), str(Path.cwd())]
     sys.path[:0] = added
     try:
         yield
@@ -161,3 +173,13 @@ def importable(source: Path) -> Iterator[None]:
         for folder in added:
             if folder in sys.path:
                 sys.path.remove(folder)
+        _homes.update((name, source) for name in sys.modules.keys() - before if _lies_in(sys.modules[name], source))
+
+
+# Modules that jobs imported from the folders of their configs.
+_homes: dict[str, Path] = {}
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder)

@@ -270,6 +270,7 @@ class Run:
             step: Rising; the one after the last by default.
             best: Keep this one until a better one comes; otherwise the last two are kept.
         """
+        self._check()
         self._step = self._step + 1 if step is None else step
         own = {
             "keep": {**self.attempt.keep, **self._journal.positions()},
