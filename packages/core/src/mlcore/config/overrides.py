@@ -7,6 +7,8 @@ itself changes that place only.
 
 from __future__ import annotations
 
+import json
+
 from mlcore.config.nodes import (
     Alias,
     Mapping,
@@ -23,7 +25,7 @@ from mlcore.config.nodes import (
     step,
 )
 from mlcore.config.paths import list_index
-from mlcore.config.secrets import is_secret_key, looks_secret
+from mlcore.config.secrets import REFERENCE, is_secret_key, looks_secret, marker
 from mlcore.errors import ConfigError, nearest
 
 _FORM = "write it as key.path=VALUE, for example model.alpha=0.01"
@@ -53,6 +55,14 @@ def apply_override(root: Mapping, override: str) -> str:
     return shown
 
 
+def without_secret(override: str) -> str:
+    """Give an override as it may be stored: a secret is replaced by the marker that asks for it again."""
+    path, text = _split(override)
+    if not _is_hidden(path, text) or REFERENCE.fullmatch(text.strip()):
+        return override
+    return f"{'.'.join(path)}={json.dumps(marker(tuple(path)), ensure_ascii=False)}"
+
+
 def _split(override: str) -> tuple[list[str], str]:
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
@@ -65,8 +75,11 @@ def _split(override: str) -> tuple[list[str], str]:
 
 def _shown(path: list[str], text: str) -> str:
     key = ".".join(path)
-    hidden = any(is_secret_key(part) for part in path) or looks_secret(text)
-    return _cut(f"{key}=…" if hidden else f"{key}={text}")
+    return _cut(f"{key}=…" if _is_hidden(path, text) else f"{key}={text}")
+
+
+def _is_hidden(path: list[str], text: str) -> bool:
+    return any(is_secret_key(part) for part in path) or looks_secret(text)
 
 
 def _cut(text: str) -> str:

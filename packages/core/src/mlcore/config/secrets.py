@@ -28,7 +28,7 @@ _SHAPES = re.compile(
     r"|\b(?<=[a-zA-Z0-9+.-])://[^\s/:@]*:[^\s/@]+@"
 )
 _ASSIGNMENT = re.compile(r"([\w-]+)([\"']?\s*[:=]\s*)(\S+)")
-_REFERENCE = re.compile(r"(?<!\$)\$\{[^}]*\}")
+REFERENCE = re.compile(r"(?<!\$)\$\{[^}]*\}")
 _MARKER = re.compile(r"^<redacted: set .*=…>$", re.DOTALL)
 _HIDDEN = "<redacted>"
 
@@ -126,5 +126,5 @@ class _Search:
 def _is_secret(value: object, *, named: bool) -> bool:
     if not isinstance(value, str) or not value or is_marker(value):
         return False
-    literal = _REFERENCE.sub("", value)
+    literal = REFERENCE.sub("", value)
     return bool(_SHAPES.search(literal)) or (named and literal == value)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlcore.errors import KeyExistsError, RunBusyError, SupersededError
+from mlcore.runs import records
 from mlcore.runs.process import Process
 from mlcore.store import Folder
 
@@ -42,7 +43,7 @@ class Attempt:
 
     def record(self) -> dict[str, Any]:  # JSON values
         """As it is kept in the store."""
-        return {**asdict(self), "process": self.process.record()}
+        return asdict(self)
 
 
 class Attempts:
@@ -58,8 +59,7 @@ class Attempts:
 
     def read(self, number: int) -> Attempt:
         """The record of an attempt."""
-        data = json.loads(self.folder.read_bytes(f"{number}.json"))
-        return Attempt(**{**data, "process": Process.of(data["process"]), "overrides": tuple(data["overrides"])})
+        return records.read(self.folder, f"{number}.json", Attempt)
 
     def all(self) -> list[Attempt]:
         """Every attempt, the first one first."""

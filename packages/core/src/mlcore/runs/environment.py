@@ -11,11 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mlcore.config import hide
+
 
 def describe() -> dict[str, Any]:  # JSON values
     """Everything that helps to see why two runs differ."""
     return {
-        "command": sys.argv,
+        "command": [hide(word) for word in sys.argv],
         "directory": str(Path.cwd()),
         "python": platform.python_version(),
         "machine": _machine(),

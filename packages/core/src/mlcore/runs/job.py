@@ -15,7 +15,7 @@ from mlcore.plugins import PluginHost, current_host
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.run import Run
 from mlcore.runs.runner import Runner, RunSettings
-from mlcore.runs.start import resume_run, start_run, stored_config
+from mlcore.runs.start import check_resumable, go_on, start_run, stored_config
 from mlcore.runs.view import RunView
 from mlcore.store import Store
 
@@ -111,17 +111,20 @@ def resume_job(
     host: PluginHost | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Job, Run]:
-    """Check a stored run's config as it would be now, then make its next attempt."""
+    """Check a stored run's config as it would be now, then make its next attempt; see `resume_run`."""
     overrides = tuple(overrides)
+    check_resumable(view, overrides, takeover=takeover, say=say)
     config = stored_config(view, overrides)
     source = Path(view.header.source or Path.cwd())
     try:
         job = _check(config, source, overrides, view.name, host)
     except MlcoreError as error:
         if not source.is_dir():
-            error.add_note(f"the run was started from {source}, which is gone; resume it from a folder with its modules")
+            error.add_note(
+                f"the run was started from {source}, which is gone; resume it from a folder with its modules"
+            )
         raise
-    return job, resume_run(view, overrides, takeover=takeover, host=host, say=say)
+    return job, go_on(view, config, overrides, host=host, say=say)
 
 
 def execute_job(job: Job, run: Run) -> Interruption:
@@ -181,5 +184,6 @@ _homes: dict[str, Path] = {}
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(folder)
+    """Whether it is the user's own, not a library of a virtual environment there."""
+    file = Path(getattr(module, "__file__", None) or "/").resolve()
+    return file.is_relative_to(folder) and "site-packages" not in file.relative_to(folder).parts

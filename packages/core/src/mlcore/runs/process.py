@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,6 @@ class Process:
     def current(cls) -> Self:
         """This process."""
         return cls(platform.node(), _boot(), os.getpid(), _started(os.getpid()))
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> Self:  # JSON values of an attempt's record
-        """Rebuild from a record."""
-        return cls(**{name: data.get(name) for name in ("host", "boot", "pid", "started")})  # type: ignore[arg-type]
-
-    def record(self) -> dict[str, Any]:  # JSON values
-        """As it is kept in an attempt's record."""
-        return asdict(self)
 
     def alive(self) -> bool | None:
         """Whether it still runs; None when it belongs to another machine, so that nobody here can tell."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlcore.checkpoint import Checkpoints
-from mlcore.config import Config
+from mlcore.config import Config, without_secret
 from mlcore.errors import ConfigError, RunBusyError, RunError
 from mlcore.plugins import PluginHost, current_host
 from mlcore.runs.attempt import Attempts
@@ -60,7 +60,7 @@ def start_run(
     folder.put_bytes("config.yaml", config.dump().encode())
     # Last: from here on it is a run, and can be resumed.
     folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
-    attempt = Attempts(folder, run_id).claim(1, overrides=tuple(overrides), environment=describe())
+    attempt = Attempts(folder, run_id).claim(1, overrides=_recorded(overrides), environment=describe())
     if seed_given or runner:
         seed_everything(seed)
     return Run(place, folder, header, attempt=attempt, config=config, host=host or current_host())
@@ -88,15 +88,21 @@ def resume_run(
         RunError: It is finished, and no override asks for more.
     """
     overrides = tuple(overrides)
-    _check_resumable(view, overrides, takeover, say)
-    config = stored_config(view, overrides)
+    check_resumable(view, overrides, takeover=takeover, say=say)
+    return go_on(view, stored_config(view, overrides), overrides, host=host, say=say)
+
+
+def go_on(
+    view: RunView, config: Config, overrides: Iterable[str], *, host: PluginHost | None, say: Callable[[str], None]
+) -> Run:
+    """Make the next attempt of a run, which was checked, from its newest complete checkpoint."""
     checkpoint, passed = Checkpoints(view.folder / "checkpoints").newest()
     for line in passed:
         say(line)
     attempts = Attempts(view.folder, view.id)
     attempt = attempts.claim(
         view.next_attempt,
-        overrides=overrides,
+        overrides=_recorded(overrides),
         resumed_from=checkpoint.step if checkpoint else None,
         keep=checkpoint.state["run"]["keep"] if checkpoint else {},
         environment=describe(),
@@ -119,9 +125,9 @@ def stored_config(view: RunView, overrides: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: A secret was left out of the stored config and is not given again.
     """
-    config = Config.parse(view.config_text(), name="config.yaml", overrides=(*view.overrides(), *overrides))
+    config = Config.parse(view.config_text(), name=view.config_url, overrides=(*view.overrides(), *overrides))
     if config.redacted:
-        key = ".".join(map(str, config.redacted[0])) if not isinstance(config.redacted[0], str) else config.redacted[0]
+        key = config.redacted[0]
         raise ConfigError(
             f"{key} looked like a secret and was not stored",
             hint=f"give it again: mlcore resume {view.id} {key}=VALUE; or write ${{env:NAME}} in the config",
@@ -129,11 +135,21 @@ def stored_config(view: RunView, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def _check_resumable(view: RunView, overrides: tuple[str, ...], takeover: bool, say: Callable[[str], None]) -> None:
+def _recorded(overrides: Iterable[str]) -> tuple[str, ...]:
+    return tuple(without_secret(override) for override in overrides)
+
+
+def check_resumable(view: RunView, overrides: Collection[str], *, takeover: bool, say: Callable[[str], None]) -> None:
+    """Refuse to resume a run that is finished or still running.
+
+    Raises:
+        RunBusyError: It is still running.
+        RunError: It is finished, and no override asks for more.
+    """
     if view.status == "finished" and not overrides:
         raise RunError(
             f"run {view.name} ({view.id}) is finished: there is nothing to go on with",
-            hint="to train on, change its config: mlcore resume RUN KEY=VALUE",
+            hint=f"to train on, change its config: mlcore resume {view.id} KEY=VALUE",
         )
     if view.status != "running" or takeover:
         return

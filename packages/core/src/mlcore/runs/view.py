@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from mlcore.checkpoint import Checkpoints
 from mlcore.config import Config
-from mlcore.errors import KeyMissingError, RunError
+from mlcore.errors import CorruptError, KeyMissingError, RunError
 from mlcore.journal import Journal, Series, read_journal
+from mlcore.runs import records
 from mlcore.runs.attempt import Attempt, Attempts
 from mlcore.runs.run import Header
 from mlcore.store import Folder, Store
@@ -51,12 +51,9 @@ class RunView:
     def header(self) -> Header:
         """What never changes."""
         try:
-            data = json.loads(self.folder.read_bytes("run.json"))
-            return Header(**data)
+            return records.read(self.folder, "run.json", Header)
         except KeyMissingError:
             raise RunError("there is no run here", where=self.folder.url) from None
-        except (ValueError, TypeError) as error:
-            raise RunError(f"run.json cannot be read: {error}", where=self.folder.url) from error
 
     @property
     def id(self) -> str:
@@ -89,15 +86,30 @@ class RunView:
     @cached_property
     def status(self) -> str:
         """`running`, `finished`, `stopped`, `failed`; `lost` when the process ended without saying so."""
-        records = [record for record in self.journal.records("status") if record.attempt == self.attempts[-1].number]
-        said = records[-1].fields["status"] if records else "running"
-        return "lost" if said == "running" and not self.alive else str(said)
+        said = str(self._last_word.get("status", "running"))
+        return "lost" if said == "running" and not self.alive else said
 
     @property
     def reason(self) -> str | None:
         """Why it ended, where somebody said so."""
-        records = list(self.journal.records("status"))
-        return records[-1].fields.get("reason") if records else None
+        return self._last_word.get("reason")
+
+    @property
+    def traceback(self) -> str | None:
+        """Of the error that it failed with."""
+        return self._last_word.get("traceback")
+
+    @cached_property
+    def _last_word(self) -> Mapping[str, Any]:  # JSON values
+        """What the newest attempt said last about its status."""
+        newest = self.next_attempt - 1
+        said = [record.fields for record in self.journal.records("status") if record.attempt == newest]
+        return said[-1] if said else {}
+
+    def _records(self, kind: str, *needed: str) -> list[Mapping[str, Any]]:  # JSON values
+        """The fields of all records of a type, but of those in which something rotted."""
+        found = [record.fields for record in self.journal.records(kind)]
+        return [fields for fields in found if fields.keys() >= set(needed)]
 
     @property
     def alive(self) -> bool:
@@ -113,7 +125,7 @@ class RunView:
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:  # JSON values
         """One object an epoch: `epoch`, `seconds`, `metrics` by stream and name."""
-        found = {record.fields["epoch"]: record.fields for record in self.journal.records("epoch")}
+        found = {fields["epoch"]: fields for fields in self._records("epoch", "epoch")}
         rows = {
             number: {"epoch": number, "seconds": fields.get("seconds"), "metrics": {}}
             for number, fields in found.items()
@@ -142,7 +154,7 @@ class RunView:
     def models(self) -> list[dict[str, Any]]:  # JSON values
         """Versions that it made: `name`, `version`, `digest`, `url`, `step`, and the `aliases` that it left on them."""
         found: dict[tuple[str, int], dict[str, Any]] = {}
-        for fields in (record.fields for record in self.journal.records("model")):
+        for fields in self._records("model", "name", "version", "digest", "url", "aliases"):
             for earlier in found.values():
                 if earlier["name"] == fields["name"]:
                     earlier["aliases"] = [alias for alias in earlier["aliases"] if alias not in fields["aliases"]]
@@ -174,6 +186,7 @@ class RunView:
         return {
             **self.summary(),
             "reason": self.reason,
+            "traceback": self.traceback,
             "runner": self.header.runner,
             "seed": self.header.seed,
             "created": self.header.created,
@@ -188,7 +201,16 @@ class RunView:
 
     def config_text(self) -> str:
         """The stored config of the first attempt."""
-        return self.folder.read_bytes("config.yaml").decode()
+        data = self.folder.read_bytes("config.yaml")
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise CorruptError(f"this file is not UTF-8 text: {error}", where=self.config_url) from error
+
+    @property
+    def config_url(self) -> str:
+        """Where the stored config is."""
+        return f"{self.folder.url}/config.yaml"
 
     def overrides(self) -> tuple[str, ...]:
         """What resumes changed in it, in order."""
@@ -196,7 +218,7 @@ class RunView:
 
     def effective_config(self) -> Config:
         """The config of the newest attempt."""
-        return Config.parse(self.config_text(), name="config.yaml", overrides=self.overrides())
+        return Config.parse(self.config_text(), name=self.config_url, overrides=self.overrides())
 
 
 def _best(name: str, values: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from mlcore.store.digest import Digest, Hashing
 from mlcore.store.files import Entry, Exclusive, Reader
 from mlcore.store.folder import Folder, as_folder
 from mlcore.store.keys import check_key, safe_name
+from mlcore.store.records import read_record
 from mlcore.store.store import FORMAT, Store
 from mlcore.store.trees import files_below, open_file
 
@@ -28,6 +29,7 @@ __all__ = [
     "files_below",
     "find_store",
     "open_file",
+    "read_record",
     "safe_name",
     "use_store",
 ]
