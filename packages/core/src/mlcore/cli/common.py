@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from mlcore.plugins import PluginHost
+    from mlcore.runs import RunView
     from mlcore.store import Store
 
 
@@ -44,6 +45,18 @@ def open_store(url: str | None) -> Store:
     store = Store(choice.url)
     store.open()
     return store
+
+
+def open_run(wanted: str, url: str | None) -> RunView:
+    """The run that a command is about: at a path, in the store that it lies in, or else in the chosen one."""
+    from mlcore.runs import find_run, run_at
+
+    view = run_at(wanted)
+    if view is None:
+        return find_run(open_store(url), wanted)
+    say(f"store {view.store.url} (of the run)")
+    view.store.open()
+    return view
 
 
 @contextmanager

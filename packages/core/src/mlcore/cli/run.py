@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlcore.cli.common import number, open_store, plugins, print_json, say, table
+from mlcore.cli.common import number, open_run, open_store, plugins, print_json, say, table
 from mlcore.cli.options import JsonOption, NoPluginOption, RunArgument, StoreOption
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def resume(
     json: JsonOption = False,
 ) -> None:
     """Go on with a run that was stopped, killed or lost, from its newest checkpoint."""
-    from mlcore.runs import find_run, resume_job
+    from mlcore.runs import resume_job
 
     with plugins(no_plugin):
-        view = find_run(open_store(store), wanted)
+        view = open_run(wanted, store)
         job, resumed = resume_job(view, overrides or (), takeover=takeover, say=say)
         _execute(job, resumed, json=json)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.cli.common import number, open_store, print_json, say, table
+from mlcore.cli.common import number, open_run, open_store, print_json, say, table
 from mlcore.cli.guard import guarded
 from mlcore.cli.options import JsonOption, RunArgument, StoreOption
 
@@ -61,9 +61,7 @@ def _row(view: RunView) -> tuple[str, ...]:
 
 def show(wanted: RunArgument, store: StoreOption = None, json: JsonOption = False) -> None:
     """Show everything about a run."""
-    from mlcore.runs import find_run
-
-    view = find_run(open_store(store), wanted)
+    view = open_run(wanted, store)
     for warning in view.journal.warnings:
         say(f"warning: {warning}")
     print_json(view.details()) if json else typer.echo("\n\n".join(part for part in _parts(view) if part))
@@ -110,11 +108,10 @@ def _attempts(view: RunView) -> list[tuple[str, ...]]:
     ]
 
 
-def path(wanted: RunArgument, store: StoreOption = None) -> None:
+def path(wanted: RunArgument, store: StoreOption = None, json: JsonOption = False) -> None:
     """Print where a run is stored."""
-    from mlcore.runs import find_run
-
-    typer.echo(find_run(open_store(store), wanted).summary()["path"])
+    summary = open_run(wanted, store).summary()
+    print_json({name: summary[name] for name in ("id", "path")}) if json else typer.echo(summary["path"])
 
 
 def metrics(
@@ -125,9 +122,8 @@ def metrics(
 ) -> None:
     """Print the points of a run's series as CSV: series, step, time, value."""
     from mlcore.errors import RunError, nearest
-    from mlcore.runs import find_run
 
-    found = find_run(open_store(store), wanted).journal.series()
+    found = open_run(wanted, store).journal.series()
     for name in series or ():
         if name not in found:
             raise RunError(f"the run has no series {name!r}", hint=nearest(name, found))

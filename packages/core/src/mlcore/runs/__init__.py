@@ -1,7 +1,7 @@
 """Runs: starting, resuming, executing, finding and reading them."""
 
 from mlcore.runs.attempt import Attempt, Attempts
-from mlcore.runs.find import find_run, list_runs
+from mlcore.runs.find import find_run, list_runs, run_at
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.job import Job, execute_job, plan_job, resume_job, run_file, start_job
 from mlcore.runs.run import Header, Restored, Run, current_run
@@ -29,6 +29,7 @@ __all__ = [
     "plan_job",
     "resume_job",
     "resume_run",
+    "run_at",
     "run_file",
     "start_job",
     "start_run",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mlcore.errors import KeyMissingError, RunError, nearest
+from mlcore.errors import KeyMissingError, MlcoreError, RunError, nearest
 from mlcore.runs.ids import is_id, month, tail
 from mlcore.runs.view import RunView
 from mlcore.store import Folder, Store
@@ -26,46 +26,47 @@ def run_folder(store: Store, run_id: str) -> Folder:
 
 
 def find_run(store: Store, wanted: str) -> RunView:
-    """The run that an id, a unique prefix (of the id or its random part), a name or a path means.
+    """The run that an id, a name, a unique prefix (of an id or its random part), a path or a URL means.
 
-    Of several runs with one name it is the newest.
+    Of several runs with one name it is the newest. A name goes before a prefix.
 
     Raises:
         RunError: None is meant, or several; the message lists them.
     """
-    path = Path(wanted)
-    if (path / "run.json").is_file():
-        return _at_path(path.resolve())
+    found = run_at(wanted)
+    if found is not None:
+        return found
     ids = _ids(store)
-    matching = [run_id for run_id in ids if run_id.startswith(wanted) or tail(run_id).startswith(wanted)]
-    if wanted in matching:
-        matching = [wanted]
-    if len(matching) == 1:
-        return RunView(store, run_folder(store, matching[0]))
+    if wanted in ids:
+        return RunView(store, run_folder(store, wanted))
     names = _by_name(store)
     if wanted in names:
         return names[wanted]
+    matching = [run_id for run_id in ids if wanted and (run_id.startswith(wanted) or tail(run_id).startswith(wanted))]
+    if len(matching) == 1:
+        return RunView(store, run_folder(store, matching[0]))
     if matching:
         shown = ", ".join(matching[-5:])
-        raise RunError(
-            f"{len(matching)} runs begin with {wanted!r}: {shown}", where=store.url, hint="give more of the id"
-        )
+        what = f"{len(matching)} runs begin with {wanted!r}: {'…, ' * (len(matching) > 5)}{shown}"
+        raise RunError(what, where=store.url, hint="give more of the id")
     hint = nearest(wanted, [*names, *ids[-5:]]) if ids else "start one with: mlcore run FILE"
     raise RunError(f"there is no run {wanted!r}", where=store.url, hint=hint)
+
+
+def run_at(place: str) -> RunView | None:
+    """The run whose folder is at a path or URL; its store is three folders up, where a store's layout puts it."""
+    url = place.rstrip("/") if "://" in place else str(Path(place).resolve())
+    if not place or not Folder(url).exists("run.json"):
+        return None
+    return RunView(Store("/".join(url.split("/")[:-3]) or "/"), Folder(url))
 
 
 def _by_name(store: Store) -> dict[str, RunView]:
     found: dict[str, RunView] = {}
     for view in list_runs(store):
-        with suppress(RunError):  # a run whose header is broken has no name
+        with suppress(MlcoreError):  # a run whose header is broken has no name
             found.setdefault(view.name, view)
     return found
-
-
-def _at_path(path: Path) -> RunView:
-    """A run by its folder; its store is three folders up, where a store's layout puts it."""
-    root = path.parents[2] if len(path.parents) > 2 else path
-    return RunView(Store(str(root)), Folder(str(path)))
 
 
 def _ids(store: Store) -> list[str]:
