@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import time
@@ -77,6 +76,12 @@ class Desk:
         except subprocess.TimeoutExpired:
             process.kill()
         return self.wait(process)
+
+    def write(self, files):
+        """Write texts by file name, and give the path of the last one."""
+        for name, text in files.items():
+            (self.path / name).write_text(text)
+        return self.path / name
 
     def runs(self):
         """Folders of the runs, the oldest first."""
@@ -193,5 +198,77 @@ def small(number=4):
     return [str(DIGITS), epochs(number), "model.hidden_layer_sizes=[16]", "dataset.batch_size=128"]
 
 
-def interrupt(process, number=signal.SIGINT):
-    process.send_signal(number)
+# A job that waits in its third epoch as long as the file GATE is there, and then has a file beside it.
+GATED = {
+    "gated.py": '''
+import os
+import signal
+import time
+from pathlib import Path
+
+from mlcore_emloop_compat import AbstractHook, ArrayStream, BaseDataset
+from sklearn.datasets import load_digits
+
+
+class Gated(ArrayStream):
+    def __iter__(self):
+        batches = super().__iter__()
+        return self.held(batches)
+
+    def held(self, batches):
+        gate = Path(os.environ.get("GATE", "no gate"))
+        for number, batch in enumerate(batches):
+            while self._epoch == 3 and number == 1 and gate.exists():
+                gate.with_suffix(".held").touch()
+                time.sleep(0.01)
+            yield batch
+
+
+class Digits(BaseDataset):
+    def _configure_dataset(self, output_dir=None, size=50):
+        images, labels = load_digits(return_X_y=True)
+        self.train = Gated({"images": images[:300] / 16, "labels": labels[:300]}, size, shuffle=True, seed=1)
+        self.valid = ArrayStream({"images": images[300:500] / 16, "labels": labels[300:500]}, size)
+
+    def train_stream(self):
+        return self.train
+
+    def valid_stream(self):
+        return self.valid
+
+
+class Interrupt(AbstractHook):
+    """Ctrl+C by the job itself, when an epoch is over."""
+
+    def __init__(self, at=0, **kwargs):
+        super().__init__(**kwargs)
+        self.at = at
+
+    def after_epoch_profile(self, epoch_id, profile, streams):
+        if epoch_id == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def state_dict(self):
+        return {}
+''',
+    "train.yaml": """
+seed: 5
+dataset: {class: gated.Digits}
+model:
+  name: gated
+  class: sklearn.linear_model.SGDClassifier
+  inputs: [images]
+  targets: [labels]
+  labels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+  loss: log_loss
+  alpha: 0.001
+  random_state: ${seed}
+hooks:
+  - ComputeStats: {variables: [loss, accuracy]}
+  - SaveBest
+  - SaveLatest
+  - StopAfter: {epochs: 4}
+  - gated.Interrupt: {at: 0}
+main_loop: {extra_streams: [valid], skip_zeroth_epoch: true}
+""",
+}
