@@ -144,8 +144,14 @@ def check_resumable(view: RunView, overrides: Collection[str], *, takeover: bool
 
     Raises:
         RunBusyError: It is still running.
-        RunError: It is finished, and no override asks for more.
+        RunError: It lies in no store; or it is finished, and no override asks for more.
     """
+    if not view.store.exists() or view.folder.url != run_folder(view.store, view.id).url:
+        raise RunError(
+            f"run {view.name} ({view.id}) does not lie in a store: it can be read here, but not resumed",
+            where=view.folder.url,
+            hint="move it to <store>/runs/<yyyy-mm>/<id>",
+        )
     if view.status == "finished" and not overrides:
         raise RunError(
             f"run {view.name} ({view.id}) is finished: there is nothing to go on with",
