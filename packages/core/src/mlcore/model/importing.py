@@ -1,0 +1,58 @@
+"""Objects by their path, as configs and manifests name them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, get_type_hints
+
+from mlcore.errors import ModelError, nearest
+
+
+def import_object(path: str) -> Any:  # whatever stands under that name
+    """Import `module:Name` or `module.Name`.
+
+    Raises:
+        ModelError: The module or the name does not exist; an error inside the module is not hidden.
+    """
+    module_name, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not name:
+        raise ModelError(f"{path!r} is not the path of a class", hint="write package.module.Class")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ModelError(
+                f"there is no module {error.name!r} for {path!r}", hint=_install_hint(error.name)
+            ) from error
+        raise
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ModelError(f"module {module_name!r} has no {name!r}", hint=nearest(name, vars(module)))
+        found = getattr(found, part)
+    return found
+
+
+def made_class(maker: Any, path: str) -> type:  # whatever stands at the path
+    """The class of what a class or an annotated function makes.
+
+    Raises:
+        ModelError: It is neither.
+    """
+    if isinstance(maker, type):
+        return maker
+    try:
+        made = get_type_hints(maker).get("return") if callable(maker) else None
+    except (NameError, TypeError):
+        made = None
+    if isinstance(made, type) and made is not type(None):
+        return made
+    if callable(maker):
+        hint = "annotate it with the class of what it returns, for example `-> torch.nn.Module`"
+        raise ModelError(f"{path} is a function that does not say what it makes", hint=hint)
+    raise ModelError(f"{path} is no class but a {type(maker).__name__}", hint="name a class, or a function")
+
+
+def _install_hint(module: str) -> str:
+    package = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}.get(module, module)
+    return f"check the spelling and the folder you start from, or pip install {package}"

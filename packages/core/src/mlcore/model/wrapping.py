@@ -1,0 +1,135 @@
+"""From any object to a Model: which backend knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlcore.errors import ModelError
+from mlcore.model.importing import import_object, made_class
+from mlcore.model.protocol import Backend, Labels, Model, Origin
+from mlcore.plugins import Entry, PluginHost, current_host
+
+# Frameworks whose backend is published as `mlcore-<name>`.
+PACKAGED = frozenset({"sklearn", "torch"})
+
+
+def as_model(
+    obj: object,
+    *,
+    input_names: Sequence[str] | None = None,
+    target_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    labels: Labels | Sequence[int | str] | None = None,
+    host: PluginHost | None = None,
+    **options: Any,  # handed to the backend
+) -> Model:
+    """Make a Model of any object that an installed backend recognises.
+
+    Args:
+        obj: For example a scikit-learn estimator, a torch module, or a Model.
+        input_names: Names of the batch's arrays that the model reads.
+        target_names: Names of the arrays that it learns from.
+        output_names: Names of what it computes; the backend says which it knows.
+        labels: Class names to target values, or the target values alone.
+        host: The plugins to ask; those of the current process by default.
+        options: What the backend understands besides.
+
+    Raises:
+        ModelError: No backend recognises the object; the message says what to install.
+    """
+    return backend_of(obj, host).wrap(
+        obj,
+        input_names=input_names,
+        target_names=target_names,
+        output_names=output_names,
+        labels=label_map(labels),
+        **options,
+    )
+
+
+def build_model(
+    path: str,
+    arguments: Mapping[str, Any] | None = None,  # whatever the constructor takes
+    *,
+    host: PluginHost | None = None,
+    **wrapping: Any,  # what as_model takes
+) -> Model:
+    """Make an object by the path of its class, and a Model of it that knows how it was made.
+
+    Args:
+        path: Of a class, or of a function whose annotation says what it returns.
+        arguments: What to call it with; JSON values, if the model is to be stored.
+        host: The plugins to ask.
+        wrapping: Names, labels and options, as for `as_model`.
+
+    Raises:
+        ModelError: There is nothing at that path, or no backend recognises what it makes.
+    """
+    maker = import_object(path)
+    made_class(maker, path)
+    model = as_model(maker(**arguments or {}), host=host, **wrapping)
+    if hasattr(model, "origin"):
+        model.origin = Origin(path, dict(arguments or {}))
+    return model
+
+
+def wrap_options(kind: type, host: PluginHost | None = None) -> frozenset[str]:
+    """What a config may say about objects of a class besides names and labels: the options of backends for them."""
+    entries = (host or current_host()).backends.values()
+    return frozenset(name for entry in entries if _may_know(entry, kind) for name in entry.options.get("options", ()))
+
+
+def label_map(labels: Labels | Sequence[int | str] | None) -> Labels | None:
+    """Labels as a mapping of names to values; a plain sequence names each value by itself."""
+    if labels is None or isinstance(labels, Mapping):
+        return labels
+    return {str(value): value for value in labels}
+
+
+def backend_of(obj: object, host: PluginHost | None = None) -> Backend:
+    """The backend that knows an object.
+
+    Raises:
+        ModelError: None does, or two of equal priority do.
+    """
+    host = host or current_host()
+    if isinstance(obj, type):
+        raise ModelError(f"{obj.__qualname__} is a class, not an object", hint=f"pass an instance: {obj.__name__}(…)")
+    found: list[tuple[int, str, Backend]] = []
+    for entry in host.backends.values():
+        if not _may_know(entry, type(obj)):
+            continue
+        backend: Backend = host.backends.resolve(entry.name)()
+        if backend.recognises(obj):
+            found.append((entry.options.get("priority", 0), entry.name, backend))
+    if not found:
+        raise _unrecognised(obj, host)
+    best = max(priority for priority, _, _ in found)
+    winners = [(name, backend) for priority, name, backend in found if priority == best]
+    if len(winners) > 1:
+        names = " and ".join(name for name, _ in winners)
+        raise ModelError(
+            f"the backends {names} both recognise {type(obj).__qualname__}",
+            hint="switch one plugin off (--no-plugin), or give one backend a higher priority",
+        )
+    return winners[0][1]
+
+
+def _may_know(entry: Entry, kind: type) -> bool:
+    """Whether to ask a backend at all: resolving one may import its framework."""
+    frameworks = entry.options.get("frameworks")
+    if frameworks is None:
+        return True
+    roots = {cls.__module__.partition(".")[0] for cls in kind.__mro__}
+    own = entry.target.partition(":")[0].partition(".")[0]
+    return not roots.isdisjoint({own, *frameworks})
+
+
+def _unrecognised(obj: object, host: PluginHost) -> ModelError:
+    root = type(obj).__module__.partition(".")[0]
+    known = ", ".join(sorted(host.backends)) or "none"
+    hint = f"pip install mlcore-{root}" if root in PACKAGED else "see `mlcore plugins`, or register a backend for it"
+    return ModelError(
+        f"no backend recognises {type(obj).__module__}.{type(obj).__qualname__} (backends: {known})", hint=hint
+    )
