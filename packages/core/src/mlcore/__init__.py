@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlcore.errors import MlcoreError
     from mlcore.events import Bus
     from mlcore.hookspecs import hookimpl
-    from mlcore.model import Batch, Model, as_model, restore_model, save_model
+    from mlcore.model import Batch, Model, as_model, build_model, restore_model, save_model
     from mlcore.plugins import PluginHost
     from mlcore.runs import Run, RunView, current_run, find_run, start_run
     from mlcore.runs import run_file as run
@@ -25,7 +25,7 @@ _HOMES = {
     "mlcore.errors": ("MlcoreError",),
     "mlcore.events": ("Bus",),
     "mlcore.hookspecs": ("hookimpl",),
-    "mlcore.model": ("Batch", "Model", "as_model", "restore_model", "save_model"),
+    "mlcore.model": ("Batch", "Model", "as_model", "build_model", "restore_model", "save_model"),
     "mlcore.plugins": ("PluginHost",),
     "mlcore.runs": ("Run", "RunView", "current_run", "find_run", "start_run"),
     "mlcore.store": ("Folder", "Store"),
@@ -46,6 +46,7 @@ __all__ = [
     "RunView",
     "Store",
     "as_model",
+    "build_model",
     "current_run",
     "find_run",
     "hookimpl",

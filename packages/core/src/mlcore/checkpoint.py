@@ -44,9 +44,16 @@ class Checkpoint:
     bundle: Bundle
     manifest: Manifest
 
-    def model(self, name: str, trusted: Collection[str] = (), host: PluginHost | None = None) -> Model:
-        """Restore one of the models with its training state; `trusted` as in `mlcore.restore_model`."""
-        return restore_model(Bundle(self.bundle.folder / name), trusted=trusted, host=host)
+    def model(
+        self,
+        name: str,
+        trusted: Collection[str] = (),
+        *,
+        into: object | None = None,
+        host: PluginHost | None = None,
+    ) -> Model:
+        """Restore one of the models with its training state; `trusted` and `into` as in `mlcore.restore_model`."""
+        return restore_model(Bundle(self.bundle.folder / name), trusted=trusted, into=into, host=host)
 
 
 class Checkpoints:

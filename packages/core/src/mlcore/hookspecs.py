@@ -58,6 +58,7 @@ def mlcore_register_backends(register: Register) -> None:
     Process: the main one and every worker.
     Raising: the plugin counts as failed; the others go on.
     Options: `frameworks`, a tuple of root modules: the backend is asked only about objects of classes from there.
+        `options`, a tuple: what a config may say of such objects besides names and labels, given to the backend's `wrap`.
         `priority`, an integer: the higher one wins when two backends recognise an object; 0 by default.
 
     Example:
@@ -65,7 +66,7 @@ def mlcore_register_backends(register: Register) -> None:
 
         @hookimpl
         def mlcore_register_backends(register: Register) -> None:
-            register("jax", "mlcore_jax.backend:JaxBackend", frameworks=("jax", "flax"))
+            register("jax", "mlcore_jax.backend:JaxBackend", frameworks=("jax", "flax"), options=("optimizer",))
     """
 
 

@@ -288,6 +288,7 @@ def load_model(
     *,
     store: Store | None = None,
     trusted: Collection[str] = (),
+    into: object | None = None,
     host: PluginHost | None = None,
 ) -> Model:
     """Load a model from the store (`model:NAME@ALIAS`), or from the bundle at a path or URL.
@@ -296,6 +297,7 @@ def load_model(
         reference: What to load.
         store: Where model names are looked up; the current one by default.
         trusted: Full names of types that its files may use, besides those that its backend always trusts.
+        into: A Model or an object that takes the saved state over; see `mlcore.restore_model`.
         host: The plugins to ask for the backend.
 
     Raises:
@@ -304,9 +306,8 @@ def load_model(
     """
     if str(reference).startswith("model:"):
         store = store or Store(find_store().url)
-        return restore_model(
-            Models(store).resolve(str(reference)).bundle, blobs=store.blobs, trusted=trusted, host=host
-        )
+        bundle = Models(store).resolve(str(reference)).bundle
+        return restore_model(bundle, blobs=store.blobs, trusted=trusted, into=into, host=host)
     bundle = Bundle(Folder(str(reference)))
     if bundle.manifest() is None:
         raise VersionError(
@@ -314,4 +315,4 @@ def load_model(
             where=bundle.folder.url,
             hint="pass model:NAME@ALIAS or the folder of a saved model",
         )
-    return restore_model(bundle, trusted=trusted, host=host)
+    return restore_model(bundle, trusted=trusted, into=into, host=host)

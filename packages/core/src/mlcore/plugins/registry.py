@@ -87,7 +87,7 @@ def _is_name(name: object) -> bool:
 
 
 def _wrong_option(options: Mapping[str, Any]) -> str | None:  # of any kind
-    for option in ("frameworks", "sections"):
+    for option in ("frameworks", "options", "sections"):
         if isinstance(options.get(option), str):
             return f"{option}={options[option]!r} is one string; write a tuple: ({options[option]!r},)"
     return None

@@ -28,12 +28,15 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *name.encode()])
 
 
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python and NumPy."""
+def seed_everything(seed: int, host: PluginHost) -> None:
+    """Seed the global generators of Python, NumPy and the frameworks in use."""
     import numpy as np
 
     random.seed(seed)
     np.random.seed(seed)
+    for _, backend in _backends_in_use(host):
+        if hasattr(backend, "seed"):
+            backend.seed(seed)
 
 
 def global_state(host: PluginHost) -> dict[str, Any]:  # states as the checkpoint keeps them

@@ -76,14 +76,15 @@ class Restored:
     _checkpoint: Checkpoint = field(repr=False)
     _run: Run = field(repr=False)
 
-    def model(self, name: str = "model", trusted: Collection[str] = ()) -> Model:
+    def model(self, name: str = "model", trusted: Collection[str] = (), *, into: object | None = None) -> Model:
         """Restore a model with its training state.
 
         Args:
             name: As given to `Run.checkpoint`.
             trusted: Full names of types that its files may use, besides those that its backend always trusts.
+            into: A Model or an object that takes the saved state over; see `mlcore.restore_model`.
         """
-        return self._checkpoint.model(name, trusted, self._run.host)
+        return self._checkpoint.model(name, trusted, into=into, host=self._run.host)
 
     def bundle(self, name: str = "model") -> Bundle:
         """The bundle of a model, for those who restore it themselves."""
@@ -99,6 +100,11 @@ class Restored:
 
 class Run:
     """One attempt at a piece of work. Made by `mlcore.start_run` or by resuming; used in a `with` block.
+
+    Attributes:
+        status: `running`, then what it ended as.
+        stopping: Why it should stop at the next border of its work; None as long as it should not.
+        reason: Why the work ended, for people. Whoever does the work may set it.
 
     Example:
         >>> with mlcore.start_run(store="memory://example", name="fit") as run:
@@ -124,6 +130,7 @@ class Run:
         self.bus = Bus()
         self.status = "running"
         self.stopping: str | None = None
+        self.reason: str | None = None
         self._from = checkpoint
         self._generators: dict[str, np.random.Generator] = {}
         self._attempts = Attempts(folder, header.id)
@@ -156,7 +163,7 @@ class Run:
     ) -> None:
         try:
             if error is None:
-                self._end("stopped" if self.stopping else "finished", self.stopping)
+                self._end("stopped" if self.stopping else "finished", self.stopping or self.reason)
             else:
                 self._end_with(error)
         finally:

@@ -40,7 +40,8 @@ def start_run(
         config: Kept with the run.
         store: Where it is kept; `MLCORE_STORE`, the nearest pyproject.toml or `.mlcore` by default.
         name: For people; made of the config's name and the id by default.
-        seed: Of everything random. When given, Python's and NumPy's global generators are seeded with it.
+        seed: Of everything random. When given, the global generators of Python, NumPy and the frameworks that are
+            imported are seeded with it.
         runner: Which runner executes it.
         parent: Id of the run that this one belongs to.
         source: Folder that the config's modules are imported from.
@@ -61,9 +62,10 @@ def start_run(
     # Last: from here on it is a run, and can be resumed.
     folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
     attempt = Attempts(folder, run_id).claim(1, overrides=_recorded(overrides), environment=describe())
+    host = host or current_host()
     if seed_given or runner:
-        seed_everything(seed)
-    return Run(place, folder, header, attempt=attempt, config=config, host=host or current_host())
+        seed_everything(seed, host)
+    return Run(place, folder, header, attempt=attempt, config=config, host=host)
 
 
 def resume_run(
@@ -107,14 +109,15 @@ def go_on(
         keep=checkpoint.state["run"]["keep"] if checkpoint else {},
         environment=describe(),
     )
-    seed_everything(view.header.seed)
+    host = host or current_host()
+    seed_everything(view.header.seed, host)
     return Run(
         view.store,
         view.folder,
         view.header,
         attempt=attempt,
         config=config,
-        host=host or current_host(),
+        host=host,
         checkpoint=checkpoint,
     )
 
