@@ -22,6 +22,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# A module may have hundreds of names; a longer list helps nobody.
+_LISTED = 20
+
 
 class MlcoreError(Exception):
     """The root of the tree.
@@ -106,4 +109,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
+    if len(names) > _LISTED:
+        names = [*names[:_LISTED], f"and {len(names) - _LISTED} more"]
     return f"valid names: {', '.join(names)}" if names else "there are no valid names here"

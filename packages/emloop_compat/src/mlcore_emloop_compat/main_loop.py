@@ -49,6 +49,10 @@ class MainLoop:
         fixed_epoch_size: Batches in a training epoch; the next one goes on where it stopped.
         skip_zeroth_epoch: Begin with training, instead of an evaluation of all streams.
         kwargs: See on_incorrect_config.
+
+    Attributes:
+        stopping: Why to stop at the next border, where there is no run to ask.
+        ending: Why the last training or evaluation ended.
     """
 
     EMPTY_ACTIONS = UNUSED_SOURCE_ACTIONS = INCORRECT_CONFIG_ACTIONS = ACTIONS
@@ -88,6 +92,7 @@ class MainLoop:
         self._batches: dict[str, int] = {}
         self._ended: str | None = None
         self._before_continuing: Callable[[], None] | None = None
+        self.ending: str | None = None
         self._bus = Bus()
         self.stopping: str | None = None
         self._hooks.register(self)
@@ -279,6 +284,7 @@ class MainLoop:
             with self:
                 work()
         except TrainingTerminated as terminated:
+            self.ending = str(terminated)
             log.info("%s", terminated)
 
     def _check_stop(self) -> None:

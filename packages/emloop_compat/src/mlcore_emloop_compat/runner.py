@@ -67,6 +67,7 @@ class MainLoopRunner:
             _tell(run, loop.load_state_dict(_loop_state(run, restored), restored.generators))
         Checkpointer(run, loop, model).attach()
         loop.run_training()
+        run.reason = loop.ending
 
 
 class Checkpointer:

@@ -30,7 +30,7 @@ class RunFinished:
 
     Attributes:
         status: `finished`, or `stopped` when a listener or the user asked for it.
-        reason: Why it stopped; None when it finished.
+        reason: Why it ended, where somebody said so.
     """
 
     status: str
