@@ -158,21 +158,21 @@ class RunView:
             for earlier in found.values():
                 if earlier["name"] == fields["name"]:
                     earlier["aliases"] = [alias for alias in earlier["aliases"] if alias not in fields["aliases"]]
-            facts = found.setdefault((fields["name"], fields["version"]), {**fields, "aliases": []})
-            facts["aliases"] += fields["aliases"]
+            facts = {**fields, "url": self._present_url(fields["url"]), "aliases": []}
+            found.setdefault((fields["name"], fields["version"]), facts)["aliases"] += fields["aliases"]
         return list(found.values())
+
+    def _present_url(self, url: str) -> str:
+        """Where a version is now: `models/<id>/v<n>` of a store that may have been moved since."""
+        return (self.store / "/".join(url.split("/")[-3:])).url
 
     @cached_property
     def checkpoints(self) -> list[dict[str, Any]]:  # JSON values
-        """Complete checkpoints: `step`, `best`, `url`."""
+        """Complete checkpoints: `step`, `best` (true for one at most), `url`."""
         found = Checkpoints(self.folder / "checkpoints").manifests()
+        best = max((step for step, manifest in found.items() if manifest.meta.get("best")), default=None)
         return [
-            {
-                "step": step,
-                "best": bool(manifest.meta.get("best")),
-                "url": (self.folder / "checkpoints" / str(step)).url,
-            }
-            for step, manifest in found.items()
+            {"step": step, "best": step == best, "url": (self.folder / "checkpoints" / str(step)).url} for step in found
         ]
 
     def summary(self) -> dict[str, Any]:  # JSON values
