@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import typer
 
@@ -17,6 +16,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
+# Shows the whole traceback of any error, for those who look for a mistake of mlcore.
+VARIABLE = "MLCORE_TRACEBACK"
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -26,48 +27,53 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except MlcoreError as error:
-            sys.stdout.flush()
-            typer.echo(f"error: {error}" + "".join(f"\n  note: {note}" for note in _notes(error)), err=True)
-            raise typer.Exit(MISTAKE) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+        except KeyboardInterrupt as error:
+            _tell("\n".join(["interrupted", *_notes(error)]))
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            if _of_typer(error):
+            if _is_typers(error):
                 raise
-            sys.stdout.flush()
-            typer.echo(user_traceback(error), err=True, nl=False)
-            raise typer.Exit(FAILURE) from None
+            _tell(_message(error))
+            raise typer.Exit(MISTAKE if isinstance(error, MlcoreError) else FAILURE) from None
 
     return call
 
 
+def _tell(text: str) -> None:
+    sys.stdout.flush()
+    typer.echo(text.rstrip("\n"), err=True)
+
+
+def _is_typers(error: Exception) -> bool:
+    """Whether it is typer's way to end a command, or what typer ends quietly: `head` has seen enough of our output."""
+    return type(error).__module__.partition(".")[0] in ("typer", "click") or _is_closed_output(error)
+
+
+def _is_closed_output(error: Exception) -> bool:
+    from mlcore.cli import tracebacks
+
+    return isinstance(error, BrokenPipeError) and tracebacks.last_user_frame(error) is None
+
+
+def _message(error: Exception) -> str:
+    from mlcore.cli import tracebacks  # with its imports, needed by errors only
+
+    if os.environ.get(VARIABLE):
+        return tracebacks.whole(error)
+    if isinstance(error, MlcoreError):
+        return _lines(f"error: {error}", at=tracebacks.last_user_frame(error), notes=_notes(error))
+    return tracebacks.trimmed(error) or _lines(
+        f"error: {type(error).__name__}: {error}",
+        at=tracebacks.last_frame(error),
+        hint=f"if what you gave is right, this is a mistake of mlcore: {VARIABLE}=1 shows more",
+        notes=_notes(error),
+    )
+
+
+def _lines(what: str, *, at: str | None, hint: str | None = None, notes: list[str]) -> str:
+    more = [f"  at: {at}"] * bool(at) + [f"  hint: {hint}"] * bool(hint) + [f"  note: {note}" for note in notes]
+    return "\n".join([what, *more])
+
+
 def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
-
-
-def _of_typer(error: Exception) -> bool:
-    """Whether it is typer's way to end a command."""
-    return type(error).__module__.partition(".")[0] in ("typer", "click")
-
-
-def user_traceback(error: BaseException) -> str:
-    """The traceback without frames of mlcore: what is left is the user's code, and libraries that it called."""
-    trimmed = traceback.TracebackException.from_exception(error)
-    each: Any = trimmed  # a TracebackException, or None at the end of the chain
-    while each is not None:
-        kept = [frame for frame in each.stack if not _ours(frame.filename)]
-        if kept:
-            each.stack = traceback.StackSummary.from_list(kept)
-        each = each.__cause__ or each.__context__
-    return "".join(trimmed.format())
-
-
-@functools.cache
-def _ours(filename: str) -> bool:
-    """Whether a file belongs to a package of ours, or only calls into the user's code."""
-    path = Path(filename)
-    packages = (part for part in path.parts if part == "mlcore" or part.startswith("mlcore_"))
-    installed = any(part in ("site-packages", "src") for part in path.parts)
-    return (installed and next(packages, None) is not None) or filename.startswith("<frozen")

@@ -71,9 +71,10 @@ def _execute(job: Job, run: Run, *, json: bool) -> None:
     try:
         with shown(run):
             interruption = execute_job(job, run)
-    except BaseException:
+    except BaseException as error:
         if json:
             print_json(RunView(run.store, run.folder).summary())
+        error.add_note(f"the run is kept; go on with: mlcore resume {run.id}")
         raise
     view = RunView(run.store, run.folder)
     print_json(view.summary()) if json else typer.echo(_closing(view))
