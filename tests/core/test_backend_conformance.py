@@ -56,7 +56,7 @@ class Wrong(FunctionBackend):
     def wrap(self, obj: Any, **names: Any) -> FunctionModel:
         return obj if isinstance(obj, FunctionModel) else self.model(self, obj, **names)
 
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         loaded = super().load(directory, manifest)
         return self.model(
             self,
@@ -169,14 +169,14 @@ class IgnoresNames(Wrong):
 
 
 class ForgetsMomentum(Wrong):
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         model = super().load(directory, manifest)
         model.state["momentum"] = np.zeros(3)
         return model
 
 
 class RoundsAtLoad(Wrong):
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         model = super().load(directory, manifest)
         model.state["weights"] = model.state["weights"].astype(np.float32).astype(np.float64)
         return model
@@ -189,21 +189,21 @@ class HidesMomentum(Wrong):
         def save(self, directory: Path, *, training: bool = False) -> None:
             np.save(directory / "weights.npy", self.state["weights"])
 
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         model = super().load(directory, manifest)
         model.state["momentum"] = np.zeros(3)
         return model
 
 
 class ShufflesNames(Wrong):
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         model = super().load(directory, manifest)
         model.output_names = tuple(reversed(model.output_names))
         return model
 
 
 class LosesLabels(Wrong):
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         model = super().load(directory, manifest)
         model.labels = None
         return model
@@ -212,7 +212,7 @@ class LosesLabels(Wrong):
 class FailsElsewhere(Wrong):
     """Leans on the process that its tests run in."""
 
-    def load(self, directory: Path, manifest: Any) -> FunctionModel:
+    def load(self, directory: Path, manifest: Any, *, trusted: Any = ()) -> FunctionModel:
         if sys.argv[0] == "-c":
             raise KeyError("registry")
         return super().load(directory, manifest)

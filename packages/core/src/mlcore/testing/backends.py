@@ -31,8 +31,16 @@ from mlcore.plugins import PluginHost
 from mlcore.store import as_folder
 from mlcore.testing.fresh import Registration, in_fresh_process, saved, train
 from mlcore.testing.functions import FunctionBackend, FunctionModel, function_backend
+from mlcore.testing.suites import require, run_suite
 
-__all__ = ["BackendConformance", "FunctionBackend", "FunctionModel", "check_backend", "function_backend"]
+__all__ = [
+    "BackendConformance",
+    "FunctionBackend",
+    "FunctionModel",
+    "backend_suite",
+    "check_backend",
+    "function_backend",
+]
 
 MEMBERS = ("recognises", "wrap", "load", "rng_state", "set_rng_state")
 FOREIGN: tuple[object, ...] = (object(), {"a": 1}, {}, "text", None, 1.5, [1, 2])
@@ -56,13 +64,19 @@ def check_backend(
     Raises:
         AssertionError: The backend breaks the contract; the message starts with the check's name.
     """
+    run_suite(backend_suite(backend, make_object, batch, **options))
+
+
+def backend_suite(
+    backend: object,
+    make_object: str | Callable[[], object],
+    batch: Batch,
+    **options: Any,  # what the backend's `wrap` takes
+) -> BackendConformance:
+    """Make the suite of a backend; the arguments are those of `check_backend`."""
     own = {"backend": _path(backend), "make_object": _path(make_object), "batch": batch, "options": options}
-    suite = type("Suite", (BackendConformance,), own)()
-    for check in [name for name in vars(BackendConformance) if name.startswith("test_")]:
-        try:
-            getattr(suite, check)()
-        except Exception as error:
-            raise AssertionError(f"{check.removeprefix('test_')}: {error}") from error
+    suite: BackendConformance = type("Suite", (BackendConformance,), own)()
+    return suite
 
 
 class BackendConformance:
@@ -76,26 +90,26 @@ class BackendConformance:
     def test_members(self) -> None:
         """It has a name and the protocol's methods."""
         backend = self._backend
-        _require(isinstance(backend.name, str) and backend.name != "", f"its name is {backend.name!r}, not a word")
+        require(isinstance(backend.name, str) and backend.name != "", f"its name is {backend.name!r}, not a word")
         for member in MEMBERS:
-            _require(callable(getattr(backend, member, None)), f"it has no method {member!r}")
+            require(callable(getattr(backend, member, None)), f"it has no method {member!r}")
 
     def test_recognition(self) -> None:
         """It recognises its own objects and Models, and no others."""
-        _require(self._backend.recognises(self._object()), "it does not recognise the object")
-        _require(self._backend.recognises(self._model()), "it does not recognise the Model that it made")
+        require(self._backend.recognises(self._object()), "it does not recognise the object")
+        require(self._backend.recognises(self._model()), "it does not recognise the Model that it made")
         for foreign in FOREIGN:
-            _require(not self._backend.recognises(foreign), f"it recognises {foreign!r}, which is not its own")
+            require(not self._backend.recognises(foreign), f"it recognises {foreign!r}, which is not its own")
 
     def test_wrapping(self) -> None:
         """It makes a Model with the given names and labels, once."""
         model = self._model()
-        _require(isinstance(model, Model), f"wrap returned {type(model).__qualname__}, which is no Model")
-        _require(as_model(model, host=self._host) is model, "wrapping a Model again made another")
+        require(isinstance(model, Model), f"wrap returned {type(model).__qualname__}, which is no Model")
+        require(as_model(model, host=self._host) is model, "wrapping a Model again made another")
         for name in ("input_names", "target_names", "output_names"):
             given = self.options.get(name)
-            _require(given is None or list(given) == list(getattr(model, name)), f"{name} are not those given")
-        _require(_labels(model) == dict(label_map(self.options.get("labels")) or {}), "labels are not those given")
+            require(given is None or list(given) == list(getattr(model, name)), f"{name} are not those given")
+        require(_labels(model) == dict(label_map(self.options.get("labels")) or {}), "labels are not those given")
 
     def test_outputs(self) -> None:
         """Outputs have an entry an example, known names, and none that a source has."""
@@ -103,17 +117,17 @@ class BackendConformance:
         for mode in (True, False):
             outputs = model.run(self.batch, train=mode)
             unknown = set(outputs) - set(model.output_names)
-            _require(not unknown, f"outputs {sorted(unknown)} are not among output_names")
+            require(not unknown, f"outputs {sorted(unknown)} are not among output_names")
             clash = set(outputs) & set(self.batch)
-            _require(not clash, f"outputs {sorted(clash)} have the names of sources")
+            require(not clash, f"outputs {sorted(clash)} have the names of sources")
             for name, value in outputs.items():
-                _require(len(value) == self._examples, f"output {name!r} has {len(value)} entries, not one an example")
+                require(len(value) == self._examples, f"output {name!r} has {len(value)} entries, not one an example")
 
     def test_prediction_without_targets(self) -> None:
         """Targets are needed to train, not to predict."""
         model = self._trained()
         inputs = {name: self.batch[name] for name in model.input_names}
-        _require(len(model.run(inputs, train=False)) > 0, "without targets there are no outputs at all")
+        require(len(model.run(inputs, train=False)) > 0, "without targets there are no outputs at all")
 
     def test_same_bytes(self) -> None:
         """The same state gives the same bytes: saved twice, and made twice."""
@@ -121,7 +135,7 @@ class BackendConformance:
         with _folder() as folder:
             for training in (True, False):
                 first = saved(model, folder / f"first-{training}", training=training)
-                _require(bool(first), "save wrote no file")
+                require(bool(first), "save wrote no file")
                 _equal_files(first, saved(model, folder / f"second-{training}", training=training), "saved twice")
                 again = saved(self._trained(), folder / f"again-{training}", training=training)
                 _equal_files(first, again, "made and trained twice")
@@ -132,8 +146,8 @@ class BackendConformance:
         with _folder() as folder:
             before = saved(model, folder / "before", training=True)
             first = model.run(self.batch, train=False)
-            _require(_same(first, model.run(self.batch, train=False)), "the same batch gave other outputs")
-            _require(saved(model, folder / "after", training=True) == before, "run(train=False) changed the state")
+            require(_same(first, model.run(self.batch, train=False)), "the same batch gave other outputs")
+            require(saved(model, folder / "after", training=True) == before, "run(train=False) changed the state")
 
     def test_fresh_process(self) -> None:
         """Another process writes the same bytes, for a model that it made and for one that it restored."""
@@ -158,10 +172,10 @@ class BackendConformance:
             restored = self._restored(model, folder / "bundle")
             for name in ("input_names", "target_names", "output_names"):
                 own, back = list(getattr(model, name)), list(getattr(restored, name))
-                _require(own == back, f"{name} were {own} and came back as {back}")
-            _require(_labels(model) == _labels(restored), "the labels did not come back")
+                require(own == back, f"{name} were {own} and came back as {back}")
+            require(_labels(model) == _labels(restored), "the labels did not come back")
             outputs = model.run(self.batch, train=False), restored.run(self.batch, train=False)
-            _require(_same(*outputs), "the restored model gives other outputs")
+            require(_same(*outputs), "the restored model gives other outputs")
             first = saved(model, folder / "first", training=True)
             _equal_files(first, saved(restored, folder / "second", training=True), "restored")
 
@@ -176,7 +190,7 @@ class BackendConformance:
                 self._backend.set_rng_state(state)
             train(restored, self.batch)
             outputs = model.run(self.batch, train=False), restored.run(self.batch, train=False)
-            _require(_same(*outputs), "a restored model, trained on, gives other outputs")
+            require(_same(*outputs), "a restored model, trained on, gives other outputs")
             first = saved(model, folder / "first", training=True)
             _equal_files(first, saved(restored, folder / "second", training=True), "restored and trained on")
 
@@ -185,13 +199,13 @@ class BackendConformance:
         state = self._backend.rng_state()
         if state is None:
             return
-        _require(_plain(state), "rng_state holds more than JSON values and arrays")
+        require(_plain(state), "rng_state holds more than JSON values and arrays")
         before = deepcopy(state)
         np.random.random(1000)  # more than numpy draws at once, so that all of its state moves
         train(self._model(), self.batch)
-        _require(_same(before, state), "rng_state returned something that training changes later")
+        require(_same(before, state), "rng_state returned something that training changes later")
         self._backend.set_rng_state(state)
-        _require(_same(before, self._backend.rng_state()), "set_rng_state did not put the state back")
+        require(_same(before, self._backend.rng_state()), "set_rng_state did not put the state back")
 
     @cached_property
     def _host(self) -> PluginHost:
@@ -233,13 +247,8 @@ def _path(thing: object) -> str:
         found = import_object(path)
     except ModelError:
         found = None
-    _require(found is named, f"{path} cannot be imported from elsewhere; name it as 'module:Name'")
+    require(found is named, f"{path} cannot be imported from elsewhere; name it as 'module:Name'")
     return path
-
-
-def _require(truth: bool, message: str) -> None:
-    if not truth:
-        raise AssertionError(message)
 
 
 @contextmanager
@@ -255,7 +264,7 @@ def _files(directory: Path) -> dict[str, bytes]:
 
 def _equal_files(first: Mapping[str, bytes], second: Mapping[str, bytes], how: str) -> None:
     different = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
-    _require(not different, f"{how}, the same state gives other bytes in {', '.join(different)}")
+    require(not different, f"{how}, the same state gives other bytes in {', '.join(different)}")
 
 
 def _labels(model: Model) -> dict[str, int | str]:
