@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlcore.cli.common import number, open_run, open_store, print_json, say, table
+from mlcore.cli import upkeep
 from mlcore.cli.guard import guarded
 from mlcore.cli.options import JsonOption, RunArgument, StoreOption
 
@@ -89,9 +90,19 @@ def _head(view: RunView) -> str:
         "runner": view.header.runner or "python",
         "seed": str(view.header.seed),
         "epochs": str(len(view.epochs)),
+        "commit": _commit(view),
         "path": view.summary()["path"],
     }
     return "\n".join(f"{name:<8}{value}" for name, value in facts.items())
+
+
+def _commit(view: RunView) -> str:
+    """The code of the newest attempt."""
+    git = view.attempts[-1].environment.get("git") if view.attempts else None
+    if not git:
+        return "unknown: the code was in no git repository"
+    changed = f", changed since: attempts/{view.attempts[-1].number}.diff" if git.get("dirty") else ""
+    return f"{git.get('commit') or 'none yet'}{changed}"
 
 
 def _attempts(view: RunView) -> list[tuple[str, ...]]:
@@ -146,3 +157,8 @@ app.command("ls")(guarded(ls))
 app.command("show")(guarded(show))
 app.command("path")(guarded(path))
 app.command("metrics")(guarded(metrics))
+app.command("rm")(guarded(upkeep.rm))
+app.command("restore")(guarded(upkeep.restore))
+app.command("gc")(guarded(upkeep.gc))
+app.command("export")(guarded(upkeep.export))
+app.command("compare")(guarded(upkeep.compare))

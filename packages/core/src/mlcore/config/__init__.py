@@ -1,12 +1,12 @@
 """Configuration: YAML with positions, overrides, references and validation. `Config` is the one door.
 
-`hide` and `without_secret` blank secrets in what is recorded of a command line.
+`hide` and its like blank secrets in what is recorded of a command line and of its surroundings.
 """
 
 from __future__ import annotations
 
 from mlcore.config.config import Config
 from mlcore.config.overrides import without_secret
-from mlcore.config.secrets import hide
+from mlcore.config.secrets import hide, hide_command, hide_setting
 
-__all__ = ["Config", "hide", "without_secret"]
+__all__ = ["Config", "hide", "hide_command", "hide_setting", "without_secret"]

@@ -6,13 +6,17 @@ A secret belongs in the environment: `password: ${env:DB_PASSWORD}`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from mlcore.config.nodes import Alias, Mapping, Node, Scalar, Sequence
 from mlcore.config.paths import Path, dotted
 
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_ANYWHERE = re.compile(r"(^| )(password|passwd|passphrase|secret|api ?key|access ?key|private ?key|credentials?)( |$)")
-_LAST = re.compile(r"(^| )token$")
+_ANYWHERE = re.compile(
+    r"(^| )(\w*password|\w*passwd|passphrase|secret|credentials?|connection string|sshpass"
+    r"|(api|access|account|encryption|private|signing) ?key)( |$)"
+)
+_LAST = re.compile(r"(^| )token$|\w pwd$")
 # `pad_token: "<pad>"` is a tokenizer's vocabulary, `password_file` a place: neither is a secret.
 _VOCABULARY = re.compile(r"(^| )(bos|cls|end|eos|eot|mask|pad|sep|special|start|stop|unk|per|next) token$")
 _ABOUT = re.compile(
@@ -27,7 +31,8 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
     r"|\b(?<=[a-zA-Z0-9+.-])://[^\s/:@]*:[^\s/@]+@"
 )
-_ASSIGNMENT = re.compile(r"([\w-]+)([\"']?\s*[:=]\s*)(\S+)")
+# Possessive, from the beginning of a word only: else a long line of one word takes quadratic time.
+_ASSIGNMENT = re.compile(r"(?<![\w-])([\w-]++)([\"']?\s*[:=]\s*)(\S+)")
 REFERENCE = re.compile(r"(?<!\$)\$\{[^}]*\}")
 _MARKER = re.compile(r"^<redacted: set .*=…>$", re.DOTALL)
 _HIDDEN = "<redacted>"
@@ -59,6 +64,26 @@ def looks_secret(text: str) -> bool:
 def hide(text: str) -> str:
     """Blank what looks like a secret in free text, such as a comment."""
     return _ASSIGNMENT.sub(_hide_assigned, _hide_shapes(text))
+
+
+def hide_setting(name: str, value: str) -> str:
+    """Blank the value of an environment variable if its name, or its shape, is a secret's."""
+    return _HIDDEN if value and is_secret_key(name) else hide(value)
+
+
+def hide_command(words: Iterable[str]) -> list[str]:
+    """Blank the secrets in a command line: what looks like one, and what follows `--password` and its like."""
+    found: list[str] = []
+    before = ""
+    for word in words:
+        found.append(_HIDDEN if is_secret_option(before) and not word.startswith("-") else hide(word))
+        before = word
+    return found
+
+
+def is_secret_option(word: object) -> bool:
+    """Say whether a word of a command line says that the next one is a secret."""
+    return isinstance(word, str) and word.startswith("-") and "=" not in word and is_secret_key(word.lstrip("-"))
 
 
 def _hide_shapes(text: str) -> str:
@@ -115,8 +140,10 @@ class _Search:
             if _is_secret(node.value, named=named):
                 self.found.add(node)
         elif isinstance(node, Sequence):
+            before: object = None
             for item in node.items:
-                self.look(item, named=named)
+                self.look(item, named=named or is_secret_option(before))
+                before = item.value if isinstance(item, Scalar) else None
         elif isinstance(node, Mapping):
             for pair in node.pairs:
                 key = pair.key.value
@@ -127,4 +154,6 @@ def _is_secret(value: object, *, named: bool) -> bool:
     if not isinstance(value, str) or not value or is_marker(value):
         return False
     literal = REFERENCE.sub("", value)
+    option, equals, _ = value.partition("=")
+    named = named or (bool(equals) and is_secret_option(option))
     return bool(_SHAPES.search(literal)) or (named and literal == value)

@@ -1,5 +1,6 @@
 """Attempts: each start or resume of a run, one record created exclusively, so that only one process can be it.
 
+    attempts/<n>.diff    how tracked files of the code differ from its git commit, where they do
     attempts/<n>.json    who, where, with which overrides, and from which checkpoint and journal positions it went on
 
 The record of the newest attempt says which part of the earlier attempts' journals still counts.
@@ -15,7 +16,7 @@ from typing import Any
 
 from mlcore.errors import KeyExistsError, RunBusyError, SupersededError
 from mlcore.runs import records
-from mlcore.runs.process import Process
+from mlcore.store.process import Process
 from mlcore.store import Folder
 
 

@@ -13,13 +13,13 @@ from mlcore.config import Config, without_secret
 from mlcore.errors import ConfigError, RunBusyError, RunError
 from mlcore.plugins import PluginHost, current_host
 from mlcore.runs.attempt import Attempts
-from mlcore.runs.environment import describe
+from mlcore.runs.environment import describe, difference
 from mlcore.runs.find import run_folder
 from mlcore.runs.ids import new_id, tail
 from mlcore.runs.randomness import draw_seed, seed_everything
 from mlcore.runs.run import Header, Run
 from mlcore.runs.view import SILENCE, RunView
-from mlcore.store import Store, find_store
+from mlcore.store import Folder, Store, find_store
 
 
 def start_run(
@@ -61,7 +61,8 @@ def start_run(
     folder.put_bytes("config.yaml", config.dump().encode())
     # Last: from here on it is a run, and can be resumed.
     folder.put_bytes("run.json", json.dumps(vars(header), indent=1).encode() + b"\n")
-    attempt = Attempts(folder, run_id).claim(1, overrides=_recorded(overrides), environment=describe())
+    attempt = Attempts(folder, run_id).claim(1, overrides=_recorded(overrides), environment=describe(source))
+    _keep_difference(folder, attempt.number, source)
     host = host or current_host()
     if seed_given or runner:
         seed_everything(seed, host)
@@ -102,13 +103,15 @@ def go_on(
     for line in passed:
         say(line)
     attempts = Attempts(view.folder, view.id)
+    source = Path(view.header.source) if view.header.source else None
     attempt = attempts.claim(
         view.next_attempt,
         overrides=_recorded(overrides),
         resumed_from=checkpoint.step if checkpoint else None,
         keep=checkpoint.state["run"]["keep"] if checkpoint else {},
-        environment=describe(),
+        environment=describe(source),
     )
+    _keep_difference(view.folder, attempt.number, source)
     host = host or current_host()
     seed_everything(view.header.seed, host)
     return Run(
@@ -136,6 +139,12 @@ def stored_config(view: RunView, overrides: Iterable[str] = ()) -> Config:
             hint=f"give it again: mlcore resume {view.id} {key}=VALUE; or write ${{env:NAME}} in the config",
         )
     return config
+
+
+def _keep_difference(folder: Folder, attempt: int, source: Path | None) -> None:
+    text = difference(str(source or Path.cwd()))
+    if text:
+        folder.put_bytes(f"attempts/{attempt}.diff", text, sync=False)
 
 
 def _recorded(overrides: Iterable[str]) -> tuple[str, ...]:
