@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcore.bundle import Manifest
-from mlcore.errors import ModelError
+from mlcore.errors import ModelError, nearest
 from mlcore.model import Batch, Labels, Model, import_object
 from mlcore_emloop_compat.models import AbstractModel
 from mlcore_emloop_compat.utils.reflection import constructor_parameters
@@ -111,11 +111,14 @@ class EmloopBackend:
         **options: Any,  # none are understood
     ) -> Model:
         """Wrap it; its names are its own."""
-        if isinstance(obj, EmloopModel):
-            return obj
         if options:
             raise ModelError(f"emloop models take no option {next(iter(options))!r}")
-        return EmloopModel(obj, target_names or (), labels)
+        model = obj if isinstance(obj, EmloopModel) else EmloopModel(obj, target_names or (), labels)
+        given = {"input_names": input_names, "target_names": target_names, "output_names": output_names}
+        for name, names in given.items():
+            if names is not None:
+                _check_names(model, name, names)
+        return model
 
     def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
         """Restore it by its class, or by that class's `restore_fallback`, without a dataset."""
@@ -133,6 +136,15 @@ class EmloopBackend:
 
     def set_rng_state(self, state: Mapping[str, Any]) -> None:
         """Nothing to put back."""
+
+
+def _check_names(model: EmloopModel, name: str, given: Sequence[str]) -> None:
+    kind, own = type(model.subject).__qualname__, list(getattr(model, name))
+    everything = list(model.subject.input_names)
+    if name == "target_names" and (strange := sorted(set(given) - set(everything))):
+        raise ModelError(f"{kind} has no input {strange[0]!r} to be a target", hint=nearest(strange[0], everything))
+    if list(given) != own and (name != "input_names" or list(given) != everything):
+        raise ModelError(f"{kind} is a model of its own: {name} are {', '.join(own)}, not {', '.join(given)}")
 
 
 def _find_class(path: str, fallback: str | None) -> Any:  # a class of the user's

@@ -37,6 +37,10 @@ class ArgumentError(ModelError, ValueError):
     """The main loop has no such argument."""
 
 
+class DatasetError(ModelError, ValueError):
+    """A dataset cannot be made of what it is given."""
+
+
 class StreamNameError(ModelError, ValueError):
     """Two streams of an epoch have one name."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcore_emloop_compat.types import BatchError
+from mlcore_emloop_compat.types import DatasetError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ class ArrayStream:
         seed: Of the permutations.
 
     Raises:
-        BatchError: The arrays are of unequal length, or there is nothing to cut.
+        DatasetError: The arrays are of unequal length, or there is nothing to cut.
 
     Example:
         >>> stream = ArrayStream({"x": [1, 2, 3]}, batch_size=2)
@@ -39,11 +39,14 @@ class ArrayStream:
         self, arrays: Mapping[str, ArrayLike], batch_size: int, *, shuffle: bool = False, seed: int = 0
     ) -> None:
         self.arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        for name, values in self.arrays.items():
+            if not values.ndim:
+                raise DatasetError(f"the source {name!r} is a single {type(arrays[name]).__name__}, not one an example")
         lengths = {name: len(values) for name, values in self.arrays.items()}
         if len(set(lengths.values())) != 1:
-            raise BatchError(f"the arrays of a stream must be equally long, but they have {lengths or 'no sources'}")
+            raise DatasetError(f"the arrays of a stream must be equally long, but they have {lengths or 'no sources'}")
         if batch_size < 1:
-            raise BatchError(f"batch_size is {batch_size}; a batch has at least one example")
+            raise DatasetError(f"batch_size is {batch_size}; a batch has at least one example")
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self._size = next(iter(lengths.values()))
         self._epoch = self._position = 0

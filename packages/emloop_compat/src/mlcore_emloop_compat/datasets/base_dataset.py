@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from mlcore_emloop_compat.datasets.abstract_dataset import AbstractDataset
+from mlcore_emloop_compat.types import DatasetError
 from mlcore_emloop_compat.utils.yaml import parse
 
 
@@ -17,7 +19,10 @@ class BaseDataset(AbstractDataset):
     """
 
     def __init__(self, config_str: str) -> None:
-        self._configure_dataset(**parse(config_str))
+        config = parse(config_str) or {}
+        if not isinstance(config, Mapping):
+            raise DatasetError(f"a dataset's config is a mapping, not a {type(config).__name__}: {config!r}")
+        self._configure_dataset(**config)
 
     @abstractmethod
     def _configure_dataset(self, output_dir: str | None, **kwargs: Any) -> None:  # the config's values

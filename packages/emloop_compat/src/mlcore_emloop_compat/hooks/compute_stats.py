@@ -35,6 +35,7 @@ class ComputeStats(AccumulateVariables):
         wanted: dict[str, list[str]] = defaultdict(list)
         for item in as_list(self, "variables", variables):
             for name, aggregations in item.items() if isinstance(item, Mapping) else [(item, ["mean"])]:
+                _check_name(name)
                 wanted[name].extend(as_list(self, f"aggregations of {name}", aggregations))
         for aggregation in {name for names in wanted.values() for name in names}:
             self._raise_check_aggregation(aggregation)
@@ -59,7 +60,7 @@ class ComputeStats(AccumulateVariables):
         try:
             for variable in self._variables:
                 value = batch_data[variable]
-                kept[variable] += value.tolist() if type(value) is np.ndarray and value.ndim == 1 else value
+                kept[variable].extend(value.tolist() if type(value) is np.ndarray and value.ndim == 1 else value)
         except (KeyError, TypeError) as error:
             raise unusable(self, self._variables, stream_name, batch_data) from error
 
@@ -76,3 +77,8 @@ class ComputeStats(AccumulateVariables):
         """Write the aggregates."""
         self._save_stats(epoch_data)
         super().after_epoch(epoch_id, epoch_data)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise HookError(f"ComputeStats: {name!r} is no variable", hint="a variable is named by a text")

@@ -20,5 +20,6 @@ def dump(value: Any) -> str:  # any YAML value
     stream = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared as None
     yaml.dump(value, stream)
     return stream.getvalue()
