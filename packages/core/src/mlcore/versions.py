@@ -112,6 +112,18 @@ class Models:
                 raise
         return record
 
+    def adopt(self, record: Record) -> None:
+        """Make a model of another store known here, with its id and name but without contents.
+
+        Raises:
+            KeyExistsError: The name belongs to another model.
+        """
+        empty = replace(record, edit=1, version=0, aliases={})
+        with suppress(KeyExistsError):
+            self._folder.create(f"{record.id}/1.json", _encode(empty))
+        if record.name is not None and not self._owns(record.name, record.id):
+            self._folder.create(_pointer(record.name), json.dumps({"id": record.id}).encode())
+
     def ensure(self, name: str) -> Record:
         """The model of that name, made when there is none yet; safe against another process doing the same."""
         try:
@@ -163,6 +175,7 @@ class Models:
             model_id: The model.
             change: Maps the present record to the wanted one. It may be called several times.
         """
+        self.store.writer.claim()
         while True:
             present = self.get(model_id)
             wanted = change(present)
@@ -196,9 +209,13 @@ class Models:
             made: What made it: lineage and metadata, kept with the version.
             host: The plugins to ask.
         """
+        self.store.writer.claim()
         record = self.ensure(name)
         manifest = pack_model(model, self.store.blobs, {"made": dict(made or {})}, host)
         number = self._commit(record, manifest)
+        # A clean-up may have taken a blob between its storing and the manifest that refers to it.
+        while not all(self.store.blobs.has(entry.sha256) for entry in manifest.files.values()):
+            pack_model(model, self.store.blobs, {}, host)
         kept = labels or getattr(model, "labels", None) or record.labels
         record = self.edit(record.id, lambda now: _with_version(now, number, aliases, kept))
         return Version(record, number, self._bundle(record.id, number), manifest)
@@ -272,6 +289,24 @@ class Models:
 
 def _pointer(name: str) -> str:
     return f"by-name/{safe_name(name)}.json"
+
+
+def copy_version(source: Models, target: Models, name: str, number: int) -> None:
+    """Copy one version of a model into another store, with its number and those aliases that point at it.
+
+    Raises:
+        KeyExistsError: The name belongs to another model there.
+    """
+    version = source.version(source.find(name), number)
+    for entry in version.manifest.files.values():
+        if not target.store.blobs.has(entry.sha256):
+            with source.store.blobs.open(entry.sha256) as file:
+                target.store.blobs.add_stream(file)
+    record = version.record
+    target.adopt(record)
+    with suppress(KeyExistsError):
+        (target.store / "models" / record.id).create(f"v{number}/{MANIFEST}", version.manifest.encode())
+    target.edit(record.id, lambda now: _with_version(now, number, version.aliases, record.labels))
 
 
 def _encode(record: Record) -> bytes:

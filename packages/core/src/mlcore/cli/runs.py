@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.cli.common import number, open_run, open_store, print_json, say, table
 from mlcore.cli import upkeep
+from mlcore.cli.common import number, open_run, open_store, print_json, say, table
 from mlcore.cli.guard import guarded
 from mlcore.cli.options import JsonOption, RunArgument, StoreOption
 

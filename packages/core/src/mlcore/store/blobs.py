@@ -2,6 +2,7 @@
 
     blobs/sha256/ab/cdef…          the content whose SHA-256 is abcdef…
     blobs/quarantine/<digest>-<n>  a content that rotted; the next save of it makes a sound one
+    blobs/aside/<digest>           a content that a clean-up is about to remove
 
 A blob is a copy of its own, never a link to a file that somebody may still write.
 """
@@ -21,11 +22,14 @@ from mlcore.store.digest import Digest, Hashing, check_digest, digest_of, is_dig
 from mlcore.store.trees import open_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlcore.store.files import Entry, Reader
     from mlcore.store.folder import Folder
 
 _ALGORITHM = "sha256"
 _QUARANTINE = "quarantine"
+_ASIDE = "aside"
 _IN_MEMORY = 1 << 24
 
 
@@ -159,6 +163,29 @@ class Blobs:
             KeyMissingError: There is none.
         """
         self.folder.remove(_key(check_digest(digest)))
+
+    def set_aside(self, digest: Digest) -> bool:
+        """Move a blob out of use, so that who looks for it finds it missing. Returns whether it was there."""
+        try:
+            self.folder.move(_key(check_digest(digest)), f"{_ASIDE}/{digest}")
+        except KeyMissingError:
+            return False
+        return True
+
+    def put_back(self, digest: Digest) -> None:
+        """Undo `set_aside`; a blob that was stored anew meanwhile stays."""
+        if self.has(digest):
+            self.forget(digest)
+        else:
+            self.folder.move(f"{_ASIDE}/{digest}", _key(digest))
+
+    def forget(self, digest: Digest) -> None:
+        """Remove a blob that was set aside."""
+        self.folder.remove(f"{_ASIDE}/{digest}")
+
+    def aside(self) -> Iterator[Digest]:
+        """Blobs that a collector set aside; left behind only by one that was killed."""
+        yield from (entry.key for entry in (self.folder / _ASIDE).list() if is_digest(entry.key))
 
     def _check(self, digest: Digest, read: Hashing) -> None:
         if read.digest == digest:
