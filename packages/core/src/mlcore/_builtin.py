@@ -13,5 +13,6 @@ def mlcore_register_backends(register: Register) -> None:
 
 @hookimpl
 def mlcore_register_executors(register: Register) -> None:
-    """Register `serial`."""
+    """Register `serial` and `process`."""
     register("serial", "mlcore.execution:SerialExecutor")
+    register("process", "mlcore.execution:ProcessExecutor")

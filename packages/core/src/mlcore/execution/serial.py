@@ -9,7 +9,7 @@ from typing import Any, Self
 from mlcore.errors import MlcoreError
 from mlcore.execution.functions import import_function
 from mlcore.execution.keys import Key, Keys
-from mlcore.execution.outcomes import Outcome, Result, call
+from mlcore.execution.outcomes import Outcome, call
 from mlcore.execution.protocol import check_retries
 
 _END = object()
@@ -21,6 +21,7 @@ class SerialExecutor:
     Outcomes come in the order of the payloads. Nothing is read ahead and nothing is kept.
 
     Example:
+        >>> from mlcore.execution import Result
         >>> with SerialExecutor() as executor:
         ...     for key, outcome in executor.map("math:sqrt", [4, -1]):
         ...         print(key, outcome.value if isinstance(outcome, Result) else outcome.message)
