@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeAlias
 
 from mlcore.config import Config
 from mlcore.errors import ModelError, nearest
-from mlcore.model import import_object
+from mlcore.model import check_options, framework_class, import_object, made_class, wrap_options
 from mlcore_emloop_compat import hooks
 from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
 from mlcore_emloop_compat.models import AbstractModel
-from mlcore_emloop_compat.utils.reflection import Parameters, constructor_parameters
+from mlcore_emloop_compat.utils.reflection import Parameters, constructor_parameters, function_parameters
 
 Key: TypeAlias = str | tuple[str | int, ...]
 # Keys of the model section that are not the constructor's, where the class is no emloop model.
@@ -44,6 +44,21 @@ def _imported(config: Config, key: Key, path: str) -> type:
     if lacking := sorted(getattr(found, "__abstractmethods__", ())):
         raise config.error(key, f"{path} is abstract: it does not define {', '.join(lacking)}")
     return found
+
+
+def resolve_maker(config: Config, key: str) -> tuple[Callable[..., Any], type]:
+    """The class or function that a config names at `<key>`, and the class of what it makes.
+
+    Raises:
+        ConfigError: There is none, or it is a function that does not say what it makes.
+    """
+    path = str(config.get(key))
+    try:
+        maker = import_object(own_path(path))
+        made = made_class(maker, path)
+    except ModelError as error:
+        raise config.error(key, error.what, error.hint) from error
+    return (_imported(config, key, path), made) if isinstance(maker, type) else (maker, made)
 
 
 def own_path(path: str) -> str:
@@ -82,20 +97,41 @@ def check_dataset(config: Config) -> None:
 
 
 def check_model(config: Config) -> None:
-    """Refuse arguments that the model's class does not take."""
-    cls, parameters = resolve_class(config, "model.class"), constructor_parameters(resolve_class(config, "model.class"))
-    if issubclass(cls, AbstractModel):
+    """Refuse arguments that the model's class, or the function that makes it, does not take."""
+    maker, made = resolve_maker(config, "model.class")
+    if isinstance(maker, type) and issubclass(maker, AbstractModel):
         given = {"dataset", "log_dir", "restore_from"}
-        _check_arguments(config, "model", cls, parameters, provided=given, ours={"class", "name"})
+        parameters = constructor_parameters(maker)
+        _check_arguments(config, "model", maker, parameters, provided=given, ours={"class", "name"})
         return
+    parameters = _parameters(maker)
     if {"dataset", "log_dir"} <= parameters.names:
-        what = f"{cls.__qualname__} takes dataset and log_dir as emloop's models do, but is none of them"
+        what = f"{maker.__qualname__} takes dataset and log_dir as emloop's models do, but is none of them"
         raise config.error("model.class", what, "derive it from mlcore_emloop_compat.AbstractModel")
-    _check_arguments(config, "model", cls, parameters, provided=set(), ours={"class", "name", *WRAPPING})
+    options = wrap_options(made)
+    ours = {"class", "name", *WRAPPING, *options}
+    _check_arguments(config, "model", maker, parameters, provided=set(), ours=ours)
+    for name, value in config.resolve()["model"].items():
+        if name in options:
+            _check_option(config, made, name, value)
+
+
+def _parameters(maker: Callable[..., Any]) -> Parameters:
+    """What a class or a function takes; what a framework's own base class is handed on, it does not use."""
+    if not isinstance(maker, type):
+        return function_parameters(maker)
+    return constructor_parameters(maker, closed_by=framework_class(maker))
+
+
+def _check_option(config: Config, made: type, name: str, value: Any) -> None:  # a YAML value
+    try:
+        check_options(made, {name: value})
+    except ModelError as error:
+        raise config.error(("model", name), error.what, error.hint) from error
 
 
 def _check_arguments(
-    config: Config, section: str, cls: type, parameters: Parameters, *, provided: Set[str], ours: Set[str]
+    config: Config, section: str, cls: Callable[..., Any], parameters: Parameters, *, provided: Set[str], ours: Set[str]
 ) -> None:
     """Hold the keys of a section against what a class takes beside what it is provided with."""
     given = config.get(section).keys() - ours

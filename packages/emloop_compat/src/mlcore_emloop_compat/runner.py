@@ -11,7 +11,7 @@ from typing import Any
 from mlcore.config import Config
 from mlcore.errors import nearest
 from mlcore.events import EpochFinished, ModelSaved, Warned
-from mlcore.model import as_model
+from mlcore.model import build_model, wrap_options
 from mlcore.runs import Restored, Run, RunSettings
 from mlcore_emloop_compat.backend import restore_path
 from mlcore_emloop_compat.classes import (
@@ -22,6 +22,7 @@ from mlcore_emloop_compat.classes import (
     hook_class,
     hook_items,
     resolve_class,
+    resolve_maker,
 )
 from mlcore_emloop_compat.hooks import AbstractHook, TrainingTrace
 from mlcore_emloop_compat.main_loop import MainLoop
@@ -134,21 +135,27 @@ def _build_dataset(run: Run, section: Mapping[str, Any]) -> Any:  # a dataset of
 
 
 def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: Restored | None) -> Any:  # of any class
-    cls = resolve_class(run.config, "model.class")
-    if issubclass(cls, AbstractModel):
-        return _build_emloop_model(run, cls, section, dataset, restored)
-    if restored:
-        # The user named this class in the config, so its own type may be in the file.
-        return restored.model("model", trusted=[f"{cls.__module__}.{cls.__qualname__}"])
-    arguments = {name: value for name, value in section.items() if name not in ("class", "name", *WRAPPING)}
-    return as_model(
-        cls(**arguments),
+    maker, made = resolve_maker(run.config, "model.class")
+    if isinstance(maker, type) and issubclass(maker, AbstractModel):
+        return _build_emloop_model(run, maker, section, dataset, restored)
+    options = {name: section[name] for name in wrap_options(made, run.host) if name in section}
+    ours = {"class", "name", *WRAPPING, *options}
+    model = build_model(
+        section["class"],
+        {name: value for name, value in section.items() if name not in ours},
         input_names=section.get("inputs"),
         target_names=section.get("targets"),
         output_names=section.get("outputs"),
         labels=section.get("labels"),
         host=run.host,
+        **options,
     )
+    if restored is None:
+        return model
+    if hasattr(model, "restore"):
+        return restored.model("model", into=model)
+    # The user named this class in the config, so its own type may be in the file.
+    return restored.model("model", trusted=[f"{made.__module__}.{made.__qualname__}"])
 
 
 def _build_emloop_model(

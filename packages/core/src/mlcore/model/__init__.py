@@ -18,5 +18,8 @@ from mlcore.model.storing import save_model as save_model
 from mlcore.model.wrapping import as_model as as_model
 from mlcore.model.wrapping import backend_of as backend_of
 from mlcore.model.wrapping import build_model as build_model
+from mlcore.model.wrapping import check_options as check_options
+from mlcore.model.wrapping import check_recognisable as check_recognisable
+from mlcore.model.wrapping import framework_class as framework_class
 from mlcore.model.wrapping import label_map as label_map
 from mlcore.model.wrapping import wrap_options as wrap_options

@@ -73,7 +73,8 @@ class Backend(Protocol):
     """Knows one kind of model object. Registered by `mlcore_register_backends`; see `mlcore.hookspecs`.
 
     For the same state a backend writes the same bytes, in any process. It may also have `seed(value)`, which seeds the
-    framework's global generators; a run with a seed calls it.
+    framework's global generators and is called by a run with a seed, and `check_options(options)`, which refuses wrong
+    values of the options it was registered with (a ModelError) before there is an object.
     """
 
     name: str

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcore.errors import ModelError
+from mlcore.errors import ModelError, PluginError
 from mlcore.model.importing import import_object, made_class
 from mlcore.model.protocol import Backend, Labels, Model, Origin
 from mlcore.plugins import Entry, PluginHost, current_host
 
 # Frameworks whose backend is published as `mlcore-<name>`.
 PACKAGED = frozenset({"sklearn", "torch"})
+NATIVE = "native"
 
 
 def as_model(
@@ -80,6 +81,28 @@ def wrap_options(kind: type, host: PluginHost | None = None) -> frozenset[str]:
     return frozenset(name for entry in entries if _may_know(entry, kind) for name in entry.options.get("options", ()))
 
 
+def check_options(kind: type, options: Mapping[str, Any], host: PluginHost | None = None) -> None:
+    """Let the backends for objects of a class look at options before there is an object.
+
+    Raises:
+        ModelError: One of them is wrong.
+    """
+    host = host or current_host()
+    for entry in host.backends.values():
+        own = {name: options[name] for name in entry.options.get("options", ()) if name in options}
+        if own and _may_know(entry, kind):
+            backend = host.backends.resolve(entry.name)()
+            if hasattr(backend, "check_options"):
+                backend.check_options(own)
+
+
+def framework_class(kind: type, host: PluginHost | None = None) -> type | None:
+    """The first of a class's bases, itself included, that belongs to a framework with a backend."""
+    entries = (host or current_host()).backends.values()
+    frameworks = {root for entry in entries for root in entry.options.get("frameworks", ())}
+    return next((base for base in kind.__mro__ if base.__module__.partition(".")[0] in frameworks), None)
+
+
 def label_map(labels: Labels | Sequence[int | str] | None) -> Labels | None:
     """Labels as a mapping of names to values; a plain sequence names each value by itself."""
     if labels is None or isinstance(labels, Mapping):
@@ -104,7 +127,7 @@ def backend_of(obj: object, host: PluginHost | None = None) -> Backend:
         if backend.recognises(obj):
             found.append((entry.options.get("priority", 0), entry.name, backend))
     if not found:
-        raise _unrecognised(obj, host)
+        raise _unrecognised(type(obj), host)
     best = max(priority for priority, _, _ in found)
     winners = [(name, backend) for priority, name, backend in found if priority == best]
     if len(winners) > 1:
@@ -126,10 +149,25 @@ def _may_know(entry: Entry, kind: type) -> bool:
     return not roots.isdisjoint({own, *frameworks})
 
 
-def _unrecognised(obj: object, host: PluginHost) -> ModelError:
-    root = type(obj).__module__.partition(".")[0]
+def check_recognisable(kind: type, host: PluginHost | None = None) -> None:
+    """Refuse a class whose objects no backend can recognise, before one is made.
+
+    Raises:
+        ModelError: None can; the message says what to install.
+    """
+    host = host or current_host()
+    asked = [entry for entry in host.backends.values() if _may_know(entry, kind)]
+    if all(entry.name == NATIVE for entry in asked) and not (hasattr(kind, "run") and hasattr(kind, "save")):
+        raise _unrecognised(kind, host)
+
+
+def _unrecognised(kind: type, host: PluginHost) -> ModelError:
+    root = kind.__module__.partition(".")[0]
+    what = f"no backend recognises {kind.__module__}.{kind.__qualname__}"
+    if root in PACKAGED:
+        try:
+            host.backends.resolve(root)
+        except PluginError as error:  # not installed, switched off or broken: it says which
+            return ModelError(f"{what}: {error.what}", hint=error.hint)
     known = ", ".join(sorted(host.backends)) or "none"
-    hint = f"pip install mlcore-{root}" if root in PACKAGED else "see `mlcore plugins`, or register a backend for it"
-    return ModelError(
-        f"no backend recognises {type(obj).__module__}.{type(obj).__qualname__} (backends: {known})", hint=hint
-    )
+    return ModelError(f"{what} (backends: {known})", hint="see `mlcore plugins`, or register a backend for it")

@@ -41,6 +41,13 @@ def constructor_parameters(cls: type, *, method: str = "__init__", closed_by: ty
     return Parameters(names, _required(line[0]) if line else frozenset(), open=bool(line) and not ends)
 
 
+def function_parameters(function: Any) -> Parameters:  # a function, however it was made
+    """The parameters of a function."""
+    named = _named(function, skip=0)
+    required = frozenset(name for name, parameter in named.items() if parameter.default is parameter.empty)
+    return Parameters(frozenset(named), required, open=_takes_any(function))
+
+
 def _until(cls: type, last: type | None) -> list[type]:
     """The classes in line, up to one of them; `object` is none."""
     line = [base for base in cls.__mro__ if base is not object]
@@ -51,8 +58,8 @@ def _required(function: Any) -> frozenset[str]:  # a function, however it was ma
     return frozenset(name for name, parameter in _named(function).items() if parameter.default is parameter.empty)
 
 
-def _named(function: Any) -> dict[str, inspect.Parameter]:  # a function, however it was made
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+def _named(function: Any, skip: int = 1) -> dict[str, inspect.Parameter]:  # a function, however it was made
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
     skipped = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return {parameter.name: parameter for parameter in parameters if parameter.kind not in skipped}
 
