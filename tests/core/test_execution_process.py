@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,15 +90,22 @@ def wait_until(true, seconds=60):
 
 def gone(process):
     """Whether a process has ended; one that nobody has reaped has."""
+    if sys.platform != "linux":
+        listed = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+        return listed.stdout.strip()[:1] in {"", "Z"}
     try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return not os.path.exists("/proc/self") and not subprocess.run(["ps", "-p", str(process)]).returncode == 0
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def open_files():
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def run(program, *arguments, **options):
-    return subprocess.run([sys.executable, *arguments, "-c", program], capture_output=True, text=True, **options)
+    command = [sys.executable, *arguments, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def test_a_payload_that_kills_is_told_in_words(executor):
@@ -198,9 +206,7 @@ def test_results_that_cannot_be_sent_name_their_key(executor, module):
     ((_, there),) = executor.map(f"{CALLS}:odd", [0])
     ((_, here),) = executor.map(f"{module}:unreadable", ["x"], key=str)
     assert there.message.startswith("the result is no plain data: ")
-    assert here.message.startswith(
-        "the result for payload 'x' is no plain data, it cannot be read here: invalid literal"
-    )
+    assert here.message.startswith("the result for payload 'x' is no plain data, it cannot be read here: ")
 
 
 def test_an_exception_that_cannot_say_what_it_is(executor, module):
@@ -270,7 +276,7 @@ def test_the_main_module_is_refused(executor):
 
 @pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5"])
 def test_a_wrong_number_of_workers(wrong):
-    with pytest.raises(MlcoreError, match="workers=.* is no positive integer"):
+    with pytest.raises(MlcoreError, match=r"workers=.* is no positive integer"):
         ProcessExecutor(wrong)
     with pytest.raises(MlcoreError, match="workers=0"):
         ProcessExecutor(workers=0)
@@ -314,14 +320,15 @@ def test_a_main_module_without_guard_is_not_run_again(tmp_path):
         "print('once')\nfrom mlcore.execution import ProcessExecutor\n"
         "print(sorted(o.value for _, o in ProcessExecutor(workers=2).map('math:sqrt', [1, 4])))\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", tmp_path / "main.py"], capture_output=True, text=True)
+    command = [sys.executable, "-W", "error", tmp_path / "main.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("once\n[1.0, 2.0]\n", "")
 
 
 def test_mlcore_found_by_a_path_of_the_program_only(tmp_path):
     import mlcore
 
-    source = os.path.dirname(os.path.dirname(mlcore.__file__))
+    source = str(Path(mlcore.__file__).parents[1])
     program = (
         f"import sys; sys.path.append({source!r})\nfrom mlcore.execution import ProcessExecutor\n"
         "with ProcessExecutor(workers=1) as executor: print(*executor.map('math:sqrt', [9]))"
@@ -409,18 +416,24 @@ def test_workers_end_with_the_program(module, tmp_path, end):
 def test_an_executor_that_is_dropped_ends_its_workers():
     executor = ProcessExecutor(workers=1)
     ((_, outcome),) = executor.map(f"{CALLS}:process", [0])
-    files = len(os.listdir("/dev/fd"))
+    files = open_files()
     del executor
     wait_until(lambda: gone(outcome.value))
-    assert len(os.listdir("/dev/fd")) < files
+    assert open_files() < files
 
 
 def test_an_error_among_the_outcomes_leaves_nothing():
-    before = len(os.listdir("/dev/fd"))
-    with pytest.raises(KeyboardInterrupt), ProcessExecutor(workers=2) as executor:
-        for _ in executor.map(f"{CALLS}:act", itertools.repeat({"sleep": 0.01})):
-            raise KeyboardInterrupt
-    assert len(os.listdir("/dev/fd")) == before
+    before = open_files()
+    executor = ProcessExecutor(workers=2)
+
+    def interrupted():
+        with executor:
+            for _ in executor.map(f"{CALLS}:act", itertools.repeat({"sleep": 0.01})):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert open_files() == before
 
 
 def test_memory_stays_constant_over_endless_payloads(executor):
