@@ -17,6 +17,7 @@ def clean_environment(monkeypatch, tmp_path_factory):
     for name in [name for name in os.environ if name.startswith("MLCORE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("MLCORE_SPOOL", str(tmp_path_factory.getbasetemp() / "spool"))
     monkeypatch.setenv("NO_COLOR", "1")
 
 

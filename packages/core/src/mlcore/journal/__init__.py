@@ -10,6 +10,7 @@ from __future__ import annotations
 from mlcore.journal.lines import Record, number_from_json, number_to_json
 from mlcore.journal.reader import Journal, Point, Series, read_file, read_journal
 from mlcore.journal.sink import LocalSink, SegmentSink, Sink
+from mlcore.journal.spool import Shipment, ship_spools
 from mlcore.journal.writer import JournalWriter
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Record",
     "SegmentSink",
     "Series",
+    "Shipment",
     "Sink",
     "number_from_json",
     "number_to_json",
     "read_file",
     "read_journal",
+    "ship_spools",
 ]

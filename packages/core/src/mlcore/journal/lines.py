@@ -17,6 +17,8 @@ from typing import Any
 from mlcore.errors import MlcoreError
 
 POINTS, BEAT = "points", "beat"
+# A line that begins a segmented journal: who its writer is. It is no record.
+CLAIM = "claim"
 HEAD = ("seq", "time", "type")
 MAX_SEQ = 2**63
 

@@ -14,11 +14,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlcore.errors import StoreError
-from mlcore.journal.lines import POINTS, BadLine, Record, decode_line
+from mlcore.journal.lines import CLAIM, POINTS, BadLine, Record, decode_line
 
 if TYPE_CHECKING:
     from mlcore.store import Folder
 
+_CLAIM = f'{{"{CLAIM}":'.encode()
 _FILE = re.compile(r"([1-9][0-9]{0,8})-([A-Za-z0-9_]{1,64})\.([1-9][0-9]{0,8})\.jsonl")
 
 
@@ -208,6 +209,8 @@ _Numbered = tuple[int, Record]
 
 def _decode(lines: list[bytes], file: _File, warn: _Warn) -> Iterable[_Numbered]:
     for number, line in enumerate(lines, 1):
+        if line.startswith(_CLAIM):
+            continue
         try:
             yield number, decode_line(line, file.attempt, file.writer)
         except BadLine as error:

@@ -1,21 +1,27 @@
 """Where the lines of a writer go: one appended file on a local disk, numbered segments anywhere else.
 
-A sink takes bytes whole or not at all: after an error its content is what it was before. It is used by one thread.
+A sink takes bytes whole or not at all: after an error in `append` its content is what it was before. It is used by one
+thread.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from mlcore.errors import KeyExistsError, StoreError
+from mlcore.journal.lines import CLAIM
+from mlcore.journal.spool import Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlcore.store import Folder
 
-SEGMENT_BYTES = 64 * 1024
+SEGMENT_BYTES = 256 * 1024
 SEGMENT_SECONDS = 3.0
 
 
@@ -23,27 +29,35 @@ class Sink(Protocol):
     """Takes the lines of one writer."""
 
     def append(self, data: bytes, *, sync: bool) -> None:
-        """Take whole lines, all or none; with `sync` they survive a power cut when this returns.
+        """Take whole lines, all or none; with `sync` they survive a power cut when this returns."""
 
-        Called a few times a second, with nothing when there is nothing.
+    def ship(self, *, now: bool) -> None:
+        """Bring what has been taken to where others read it: at once, or when it is time.
+
+        Called a few times a second. After an error what was taken is still there, and the next call tries again.
         """
 
-    def ship(self) -> None:
-        """Hand over what has been taken and still waits in this process."""
-
     def close(self) -> None:
-        """Let go of the file. What still waits must have been shipped."""
+        """Let go of the file. What still waits should have been shipped."""
 
 
-def open_sink(folder: Folder, attempt: int, writer: str) -> Sink:
+def open_sink(folder: Folder, attempt: int, writer: str, guard: Callable[[], None] = lambda: None) -> Sink:
     """Create the first file of a writer, exclusively.
+
+    Args:
+        folder: The run's.
+        attempt: Number of the attempt.
+        writer: Name of the writer.
+        guard: Called before anything is written where others read it; nothing is if it raises.
 
     Raises:
         KeyExistsError: The attempt has a writer of that name already.
     """
     stem = f"journal/{attempt}-{writer}"
     try:
-        return SegmentSink(folder, stem) if folder.local is None else LocalSink(folder.local / f"{stem}.1.jsonl")
+        if folder.local is None:
+            return SegmentSink(folder, stem, guard)
+        return LocalSink(folder.local / f"{stem}.1.jsonl", guard)
     except KeyExistsError as error:
         raise KeyExistsError(
             f"attempt {attempt} of this run has a journal writer named {writer!r} already",
@@ -57,15 +71,17 @@ def open_sink(folder: Folder, attempt: int, writer: str) -> Sink:
 class LocalSink:
     """One file, appended to with single writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, guard: Callable[[], None] = lambda: None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._fd, self._size = path, _create(path), 0
+        self._path, self._fd, self._size, self._guard = path, _create(path), 0, guard
         self._torn = self._rooted = False
 
     def append(self, data: bytes, *, sync: bool) -> None:
         """Write whole lines."""
         if not data and not sync:
             return
+        if data:
+            self._guard()
         try:
             self._cut()
             self._torn = True
@@ -78,7 +94,7 @@ class LocalSink:
         self._size += len(data)
         self._torn = False
 
-    def ship(self) -> None:
+    def ship(self, *, now: bool) -> None:
         """Do nothing: what was written is with the operating system."""
 
     def close(self) -> None:
@@ -134,35 +150,58 @@ def _failed(error: OSError, where: str) -> StoreError:
 
 
 class SegmentSink:
-    """Numbered objects of a store that cannot append: one when 64 KB or a few seconds are full, or on `sync`.
+    """Numbered objects of a store that cannot append; what has not become one yet is in a spool of this machine.
 
-    What waits for that is in memory only and does not survive the process.
+    A segment is closed and put when 256 KB or a few seconds are full, or at once when somebody waits for it.
     """
 
-    def __init__(self, folder: Folder, stem: str) -> None:
-        self._folder, self._stem = folder, stem
-        folder.create(f"{stem}.1.jsonl", b"")  # an empty first segment claims the name
-        self._number, self._waiting, self._since = 1, b"", monotonic()
+    def __init__(self, folder: Folder, stem: str, guard: Callable[[], None]) -> None:
+        # The first segment claims the name: its content is like no other's.
+        folder.create(f"{stem}.1.jsonl", json.dumps({CLAIM: os.urandom(8).hex()}).encode() + b"\n")
+        self._spool, self._guard = Spool.make(folder, stem), guard
+        self._number, self._size, self._since = 2, 0, monotonic()
+        self._open: LocalSink | None = None
+        self._waiting = False
 
     def append(self, data: bytes, *, sync: bool) -> None:
-        """Take whole lines, and put a segment when it is time."""
+        """Append whole lines to the open segment, in the spool."""
+        if self._open is None:
+            if not data:
+                return
+            self._open = self._begin()
+        self._open.append(data, sync=sync)
+        self._size += len(data)
+
+    def _begin(self) -> LocalSink:
+        path = self._spool.segment(self._number)
+        try:
+            segment = LocalSink(path)
+        except OSError as error:
+            raise _failed(error, str(path)) from error
+        self._size = 0
         if not self._waiting:
             self._since = monotonic()
-        whole = self._waiting + data
-        if sync or len(whole) >= SEGMENT_BYTES or monotonic() - self._since >= SEGMENT_SECONDS:
-            self._put(whole)
-        else:
-            self._waiting = whole
+        return segment
 
-    def ship(self) -> None:
-        """Put what waits as a segment."""
-        self._put(self._waiting)
+    def ship(self, *, now: bool) -> None:
+        """Close the open segment and put it, if it is time; those that wait since an error with it."""
+        if self._open is None and not self._waiting:
+            return
+        if now or self._size >= SEGMENT_BYTES or monotonic() - self._since >= SEGMENT_SECONDS:
+            self._finish()
+            self._since = monotonic()
+            self._guard()
+            self._spool.ship()
+            self._waiting = False
+
+    def _finish(self) -> None:
+        """Close the open segment: from here on its content is what it is."""
+        if self._open is not None:
+            self._open.close()
+            self._open, self._waiting = None, True
+            self._number, self._size = self._number + 1, 0
 
     def close(self) -> None:
-        """Do nothing: there is no file."""
-
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._folder.put_bytes(f"{self._stem}.{self._number + 1}.jsonl", data)
-            self._number += 1
-        self._waiting = b""
+        """Let go of the spool, and remove it if all is shipped."""
+        self._finish()
+        self._spool.close()

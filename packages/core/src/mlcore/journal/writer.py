@@ -50,15 +50,17 @@ class JournalWriter:
     """Writes the journal of one process of one attempt.
 
     Points survive SIGKILL after 0.25 s or 64 KB, records when `write` returns, and power loss when it returns with
-    `sync=True`. (On a store that cannot append, records without `sync` wait up to 3 s in memory.) When the disk fails,
-    what is buffered is kept and tried again; until that succeeds every call raises the error.
+    `sync=True`. When the disk fails, what is buffered is kept and tried again; until that succeeds every call raises the
+    error. On a store that cannot append, all this is true of a spool on this machine, from where records with `sync`
+    are brought to the store before `write` returns, and everything else within seconds; a record whose shipping fails
+    stays in the spool, and is shipped later.
 
     Args:
         folder: The run's folder.
         attempt: The number of the attempt.
         writer: The name of this process among those of the attempt: letters, digits and underscores.
-        guard: Called before each writing, by a background thread; what it raises is raised to the caller, and nothing
-            is written. After a SupersededError nothing is written any more.
+        guard: Called before each writing to the store, by a background thread; what it raises is raised to the caller,
+            and nothing is written there. After a SupersededError nothing is written any more.
         beat_seconds: A `beat` record is written when so long nothing else was; None writes none.
 
     Raises:
@@ -80,16 +82,16 @@ class JournalWriter:
         beat_seconds: float | None = 15.0,
     ) -> None:
         self._key = _checked_key(attempt, writer)
-        self._guard, self._beat_seconds = guard, beat_seconds
+        self._beat_seconds = beat_seconds
         self._pending: list[LoggedPoint] = []
         self._inbox: SimpleQueue[_Request | None] = SimpleQueue()
         self._trouble: Exception | None = None
         self._woken = self._closed = False
         self._seq, self._wrote, self._pid = 0, monotonic(), os.getpid()
-        self._sink = open_sink(folder, attempt, writer)
+        self._sink = open_sink(folder, attempt, writer, guard or _allow)
         self._thread = Thread(target=self._work, name=f"mlcore-journal-{self._key}", daemon=True)
         self._thread.start()
-        atexit.register(self.close)
+        atexit.register(self._close_at_exit)
 
     def log(self, step: float, values: Mapping[str, SupportsFloat], time: float | None = None) -> None:
         """Add one point to each named series; all or, when one is not a number, none.
@@ -139,11 +141,17 @@ class JournalWriter:
         """Flush and let go of the file; a second call does nothing.
 
         Raises:
-            StoreError: What is buffered could not be written. The writer stays open, and goes on trying.
+            StoreError: What is buffered could not be written or shipped. The writer stays open, and goes on trying.
         """
         if self._closed or os.getpid() != self._pid:  # a forked child has nothing of its own to close
             return
         self._ask(_Request(last=True))
+
+    def _close_at_exit(self) -> None:
+        try:
+            self.close()
+        except MlcoreError as error:
+            sys.stderr.write(f"warning: the end of the journal {self._key} is not in the store: {error}\n")
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -198,6 +206,7 @@ class JournalWriter:
     def _work(self) -> None:
         while not self._closed:
             self._turn(self._next_requests())
+            self._ship_in_time()
 
     def _next_requests(self) -> list[_Request]:
         try:
@@ -237,13 +246,21 @@ class JournalWriter:
             lines.append(encode_record(self._seq + 1, round(clock(), 3), encode_fields(BEAT, {})))
         self._append(lines, sync=any(request.sync for request in requests))
         del self._pending[:taken]
-        if any(request.tail is None for request in requests):
-            self._sink.ship()
+        if any(request.sync or request.tail is None for request in requests):
+            self._sink.ship(now=True)
         return numbers
 
+    def _ship_in_time(self) -> None:
+        """Ship what nobody waits for. Where the store is out of reach it stays in the spool until somebody does."""
+        try:
+            if not self._closed:
+                self._sink.ship(now=False)
+        except StoreError:
+            return
+        except Exception as error:  # noqa: BLE001  every caller is told
+            self._trouble = error
+
     def _append(self, lines: list[str], *, sync: bool) -> None:
-        if lines and self._guard is not None:
-            self._guard()
         self._sink.append("".join(lines).encode(), sync=sync)
         if lines:
             self._seq += len(lines)
@@ -262,8 +279,12 @@ class JournalWriter:
 
     def _end(self) -> None:
         self._closed = True
-        atexit.unregister(self.close)
+        atexit.unregister(self._close_at_exit)
         self._sink.close()
+
+
+def _allow() -> None:
+    """Guard nothing."""
 
 
 def _checked_key(attempt: int, writer: str) -> str:

@@ -6,13 +6,16 @@ and at the end.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
-from mlcore.store import Folder, safe_name
+from mlcore.errors import KeyMissingError
+from mlcore.store import Folder, files_below, safe_name
 
 
 class RunFiles:
@@ -27,6 +30,10 @@ class RunFiles:
         self._folder, self._lengths = folder / "files", lengths
         self._open: dict[str, TextIO] = {}
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        # What the store has of the working copy, by name: size and time of the file that was put or fetched.
+        self._shipped: dict[str, tuple[int, int]] = {}
+        for name, length in lengths.items():
+            _cut(self.directory / name, length)
 
     @cached_property
     def directory(self) -> Path:
@@ -36,14 +43,20 @@ class RunFiles:
             return self._folder.local
         self._copy = tempfile.TemporaryDirectory(prefix="mlcore-run-")
         self._folder.fetch_tree("", self._copy.name)
+        self._shipped = self._present(Path(self._copy.name))
         return Path(self._copy.name)
+
+    @staticmethod
+    def _present(directory: Path) -> dict[str, tuple[int, int]]:
+        found = ((name, path.stat()) for name, path in files_below(directory))
+        return {name: (info.st_size, info.st_mtime_ns) for name, info in found}
 
     def append(self, name: str) -> TextIO:
         """Open a file for appending; what was written after the checkpoint is cut off first."""
         if name not in self._open:
-            file = (self.directory / safe_name(name)).open("a", encoding="utf-8")
-            file.truncate(self._lengths.get(name, 0))
-            self._open[name] = file
+            path = self.directory / safe_name(name)
+            _cut(path, self._lengths.get(name, 0))
+            self._open[name] = path.open("a", encoding="utf-8")
         return self._open[name]
 
     def lengths(self) -> dict[str, int]:
@@ -53,10 +66,19 @@ class RunFiles:
         return {**self._lengths, **{name: file.tell() for name, file in self._open.items()}}
 
     def ship(self) -> None:
-        """Bring the working copy to the store, where there is one."""
-        if self._copy is not None:
-            self.lengths()
-            self._folder.put_tree("", self._copy.name)
+        """Bring what has changed in the working copy to the store, where there is one."""
+        if self._copy is None:
+            return
+        self.lengths()
+        present = self._present(self.directory)
+        for name, facts in present.items():
+            if self._shipped.get(name) != facts:
+                self._folder.put_file(name, self.directory / name)
+                self._shipped[name] = facts
+        for name in self._shipped.keys() - present.keys():
+            with suppress(KeyMissingError):
+                self._folder.remove(name)
+            del self._shipped[name]
 
     def close(self) -> None:
         """Close all files and drop the working copy."""
@@ -65,3 +87,9 @@ class RunFiles:
         self._open.clear()
         if self._copy is not None:
             self._copy.cleanup()
+
+
+def _cut(path: Path, length: int) -> None:
+    """Cut off what was written after a checkpoint."""
+    if path.exists() and path.stat().st_size > length:
+        os.truncate(path, length)

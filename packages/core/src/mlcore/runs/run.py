@@ -169,6 +169,7 @@ class Run:
         finally:
             self.bus.close()
             self._files.close()
+            self.store.writer.release()
             self._context.close()
             if self._leave:
                 _current.reset(self._leave)
@@ -210,6 +211,7 @@ class Run:
         self.stopping = reason
 
     def _check(self) -> None:
+        self.store.writer.claim()
         self._attempts.check_newest(self.attempt.number)
 
     # --- what the work says ---

@@ -12,6 +12,7 @@ from mlcore.checkpoint import Checkpoints
 from mlcore.config import Config, without_secret
 from mlcore.errors import ConfigError, RunBusyError, RunError
 from mlcore.plugins import PluginHost, current_host
+from mlcore.journal import ship_spools
 from mlcore.runs.attempt import Attempts
 from mlcore.runs.environment import describe, difference
 from mlcore.runs.find import run_folder
@@ -99,6 +100,7 @@ def go_on(
     view: RunView, config: Config, overrides: Iterable[str], *, host: PluginHost | None, say: Callable[[str], None]
 ) -> Run:
     """Make the next attempt of a run, which was checked, from its newest complete checkpoint."""
+    view.store.writer.claim()
     checkpoint, passed = Checkpoints(view.folder / "checkpoints").newest()
     for line in passed:
         say(line)
@@ -164,6 +166,10 @@ def check_resumable(view: RunView, overrides: Collection[str], *, takeover: bool
             where=view.folder.url,
             hint="move it to <store>/runs/<yyyy-mm>/<id>",
         )
+    if view.folder.local is None:
+        for shipment in ship_spools(view.folder.url):
+            if shipment.segments:
+                say(f"shipped what attempt {shipment.writer} left on this machine")
     if view.status == "finished" and not overrides:
         raise RunError(
             f"run {view.name} ({view.id}) is finished: there is nothing to go on with",

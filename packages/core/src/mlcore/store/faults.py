@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from mlcore.errors import KeyMissingError, MlcoreError, StoreError
+from mlcore.store.troubles import is_absent_place, meaning
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,10 +51,22 @@ class Faults:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MlcoreError):
+            if self._foreign:
+                raise self._foreigner(error) from error
+            if isinstance(error, OSError):
+                raise self._translated(error) from error
+
+    def _foreigner(self, error: Exception) -> StoreError:
+        if isinstance(error, _ABSENT) and not is_absent_place(error):
+            return self._translated(error)
+        if known := meaning(error):
+            return StoreError(known[0], where=self._where, hint=known[1])
         if isinstance(error, OSError):
-            raise self._translated(error) from error
-        if self._foreign and isinstance(error, Exception) and not isinstance(error, MlcoreError):
-            raise StoreError(f"the store failed: {type(error).__name__}: {error}", where=self._where) from error
+            return self._translated(error)
+        return StoreError(
+            f"the store failed: {type(error).__name__}: {error}", where=self._where, hint="see docs/stores.md"
+        )
 
     def _translated(self, error: OSError) -> StoreError:
         if self._reading and isinstance(error, _ABSENT):

@@ -14,6 +14,7 @@ from mlcore.store.faults import Faults
 from mlcore.store.files import Entry, Exclusive
 from mlcore.store.keys import check_key
 from mlcore.store.local import Local
+from mlcore.store.race import passed
 from mlcore.store.remote import Remote
 from mlcore.store.trees import files_below, open_file
 
@@ -44,7 +45,7 @@ class Folder:
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
-        self._files = _files_at(os.fspath(url))
+        self._files = self._top = _files_at(os.fspath(url))
 
     def __truediv__(self, key: str) -> Self:
         below = copy.copy(self)
@@ -68,10 +69,12 @@ class Folder:
     def exclusive(self) -> Exclusive:
         """What `create` promises.
 
-        "atomic": of several processes one wins. "single-writer": only while no other process writes there.
+        "atomic": of several processes one wins. "single-writer": only while no other process writes there. Which it is
+        depends on the filesystem; where that is not known to be atomic, on whether it passed the race test, of which
+        `exclusive.json` tells in the topmost folder that this one was reached from.
         """
         with self._faults(""):
-            return self._files.exclusive
+            return "atomic" if self._files.exclusive == "atomic" or passed(self._top) else "single-writer"
 
     def put_bytes(self, key: str, data: bytes, *, sync: bool = True) -> None:
         """Make or replace a file."""
@@ -106,6 +109,9 @@ class Folder:
 
     def create(self, key: str, data: bytes, *, sync: bool = True) -> None:
         """Make a file that must not exist; see `exclusive`.
+
+        On object stores a file that holds just these bytes counts as made by this call: the answer to a first try may
+        have been lost. Contents that compete for a key must differ, by the name of their writer for one.
 
         Raises:
             KeyExistsError: It exists: somebody else was first.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mlcore.errors import CorruptError, KeyExistsError, KeyMissingError, StoreError
 from mlcore.store.blobs import Blobs
 from mlcore.store.folder import Folder
+from mlcore.store.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ class Store:
     def __init__(self, url: Folder | str | os.PathLike[str]) -> None:
         self.folder = url if isinstance(url, Folder) else Folder(url)
         self.blobs = Blobs(self.folder / "blobs")
+        self.writer = Writer(self.folder)
 
     def __truediv__(self, key: str) -> Folder:
         return self.folder / key
@@ -92,7 +94,11 @@ class Store:
         """Make the store if there is none; several processes may do so at once.
 
         A local store in a folder of its own keeps itself out of git.
+
+        Raises:
+            StoreError: It lets one process write at a time, and another one does.
         """
+        self.writer.claim()
         if not self.exists():
             if self.local and not self.folder.list():
                 self._create(".gitignore", b"*\n")
