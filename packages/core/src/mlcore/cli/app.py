@@ -79,7 +79,7 @@ def _options(
     """Train, track and use models, from one config file."""
 
 
-app.command("run")(guarded(run.run))
+app.command("run", cls=run.RunCommand)(guarded(run.run))
 app.command("resume")(guarded(run.resume))
 app.command("ls")(guarded(runs.ls))
 app.command("show")(guarded(runs.show))

@@ -19,7 +19,7 @@ def shown(run: Run) -> Iterator[None]:
     from mlcore.events import BatchFinished, EpochFinished, StreamStarted, Warned
 
     run.bus.on(Warned, _warned)
-    if not interactive():
+    if not interactive() or run.header.runner == "script":  # what a script prints and moving bars do not go together
         run.bus.on(EpochFinished, lambda event: say(epoch_line(event)))
         yield
         return

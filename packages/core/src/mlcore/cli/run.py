@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mlcore.cli.common import number, open_run, open_store, plugins, print_json, say, table
 from mlcore.cli.options import JsonOption, NoPluginOption, RunArgument, StoreOption
@@ -18,9 +19,24 @@ Overrides = Annotated[
 ]
 
 
+class RunCommand(TyperCommand):
+    """Keeps apart what stands after `--`: it belongs to the script."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer's context class moved between versions
+        """Take it away, for `run` to find in `ctx.obj`."""
+        own, after = (args[: args.index("--")], args[args.index("--") + 1 :]) if "--" in args else (args, [])
+        ctx.obj = after
+        return super().parse_args(ctx, own)
+
+
 def run(
+    ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A config (YAML or JSON), or a folder with a config.yaml.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A config (YAML or JSON), a folder with a config.yaml, or a script (train.py -- ARGS…).",
+        ),
     ],
     overrides: Overrides = None,
     store: StoreOption = None,
@@ -32,11 +48,14 @@ def run(
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run what a config file describes."""
+    """Run what a config file describes, or a Python script."""
     from mlcore.runs import plan_job, start_job
 
+    arguments: list[str] = ctx.obj
+    if file.suffix != ".py":  # as everywhere, -- may also stand before the rest of a command
+        overrides, arguments = [*(overrides or ()), *arguments], []
     with plugins(no_plugin):
-        job = plan_job(file, overrides or ())
+        job = plan_job(file, overrides or (), arguments=arguments)
         if dry_run:
             _show_plan(job, json=json)
             return
@@ -70,7 +89,9 @@ def _execute(job: Job, run: Run, *, json: bool) -> None:
     _announce(run)
     try:
         with shown(run):
-            interruption = execute_job(job, run)
+            code = execute_job(job, run).exit_code
+    except SystemExit as ending:
+        code = _exit_code(ending)
     except BaseException as error:
         if json:
             print_json(RunView(run.store, run.folder).summary())
@@ -78,8 +99,15 @@ def _execute(job: Job, run: Run, *, json: bool) -> None:
         raise
     view = RunView(run.store, run.folder)
     print_json(view.summary()) if json else typer.echo(_closing(view))
-    if interruption.exit_code:
-        raise typer.Exit(interruption.exit_code)
+    if code:
+        raise typer.Exit(code)
+
+
+def _exit_code(ending: SystemExit) -> int:
+    if ending.code is None or isinstance(ending.code, int):
+        return ending.code or 0
+    say(ending.code)
+    return 1
 
 
 def _announce(run: Run) -> None:

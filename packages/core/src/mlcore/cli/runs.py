@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.cli import upkeep
+from mlcore.cli import sync, upkeep
 from mlcore.cli.common import number, open_run, open_store, print_json, say, table
 from mlcore.cli.guard import guarded
 from mlcore.cli.options import JsonOption, RunArgument, StoreOption
@@ -153,10 +154,29 @@ def metrics(
             typer.echo(f"{name},{step},{time},{value}")
 
 
+def log(wanted: RunArgument, store: StoreOption = None) -> None:
+    """Print what a script printed while it was run."""
+    import shutil
+
+    from mlcore.errors import KeyMissingError, RunError
+
+    view = open_run(wanted, store)
+    try:
+        file = view.folder.open("files/console.log")
+    except KeyMissingError:
+        hint = None if view.header.runner == "script" else "only what scripts print is kept"
+        raise RunError(f"run {view.name} ({view.id}) has kept nothing that was printed", hint=hint) from None
+    with file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
+
+
 app.command("ls")(guarded(ls))
 app.command("show")(guarded(show))
 app.command("path")(guarded(path))
+app.command("log")(guarded(log))
 app.command("metrics")(guarded(metrics))
+app.command("sync")(guarded(sync.sync))
 app.command("rm")(guarded(upkeep.rm))
 app.command("restore")(guarded(upkeep.restore))
 app.command("gc")(guarded(upkeep.gc))

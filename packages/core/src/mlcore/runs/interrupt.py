@@ -26,8 +26,13 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(run: Run) -> Iterator[Interruption]:
-    """Stop a run on SIGINT and SIGTERM. Does nothing outside the main thread, where signals cannot be handled."""
+def interruptible(run: Run, *, at_once: bool = False) -> Iterator[Interruption]:
+    """Stop a run on SIGINT and SIGTERM. Does nothing outside the main thread, where signals cannot be handled.
+
+    Args:
+        run: It is asked to stop.
+        at_once: The first signal, too, raises KeyboardInterrupt where the work is.
+    """
     caught = Interruption()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -35,6 +40,8 @@ def interruptible(run: Run) -> Iterator[Interruption]:
             raise KeyboardInterrupt
         caught.number = number
         run.stop(signal.Signals(number).name)
+        if at_once:
+            raise KeyboardInterrupt
         # Written past Python's buffers: a handler may come in the middle of another print.
         os.write(2, b"\nstopping at the next border; once more stops at once\n")
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from mlcore.config import Config
-from mlcore.errors import ConfigError, MlcoreError
+from mlcore.errors import ConfigError, MlcoreError, RunError
 from mlcore.plugins import PluginHost, current_host
+from mlcore.runs.choice import choose_runner
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.run import Run
 from mlcore.runs.runner import Runner, RunSettings
+from mlcore.runs.source import importable
 from mlcore.runs.start import check_resumable, go_on, start_run, stored_config
 from mlcore.runs.view import RunView
 from mlcore.store import Store
@@ -33,52 +32,56 @@ class Job:
     default_name: str
 
 
-def plan_job(path: str | Path, overrides: Iterable[str] = (), host: PluginHost | None = None) -> Job:
-    """Read and check a config file.
+def plan_job(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    host: PluginHost | None = None,
+    *,
+    arguments: Iterable[str] = (),
+) -> Job:
+    """Read and check a config file, or a Python script.
+
+    Args:
+        path: Of either.
+        overrides: `KEY=VALUE` changes of a config.
+        host: The plugins to use.
+        arguments: Of a script.
 
     Raises:
         ConfigError: Where and what is wrong, and what to write instead.
         PluginError: A plugin that it needs is missing or broken.
     """
-    overrides = tuple(overrides)
-    config = Config.read(path, overrides=overrides)
+    overrides, arguments = tuple(overrides), tuple(arguments)
     source = Path(path).resolve()
+    if source.suffix == ".py":
+        return _check(_script(path, overrides, arguments), source.parent, (), source.stem, host)
+    if arguments:
+        raise ConfigError(f"{path} is a config, which takes no arguments", hint=_set_arguments(arguments))
+    config = Config.read(path, overrides=overrides)
     folder = source if source.is_dir() else source.parent
     return _check(config, folder, overrides, folder.name if source.stem == "config" else source.stem, host)
 
 
+def _script(path: str | Path, overrides: tuple[str, ...], arguments: tuple[str, ...]) -> Config:
+    from mlcore.runs.script import script_config
+
+    if overrides:
+        what = f"{overrides[0]!r} would change a config, but {path} is a script"
+        raise ConfigError(what, hint=f"arguments of a script come after --: mlcore run {path} -- {' '.join(overrides)}")
+    return script_config(Path(path), arguments)
+
+
+def _set_arguments(arguments: tuple[str, ...]) -> str:
+    return f"for a script's config: arguments='[{', '.join(arguments)}]'"
+
+
 def _check(config: Config, source: Path, overrides: tuple[str, ...], name: str, host: PluginHost | None) -> Job:
     host = host or current_host()
-    runner_name = _choose(config, host)
-    runner: Runner = host.runners.resolve(runner_name)()
+    runner_name, runner = choose_runner(config, host)
     with importable(source):
         settings = config.validate(runner.schema)
         runner.check(config)
     return Job(config, settings, runner_name, runner, source, overrides, name)
-
-
-def _choose(config: Config, host: PluginHost) -> str:
-    """The runner that the config names, or the only one whose sections it has."""
-    named = config.get("runner", None)
-    if named is not None:
-        if not isinstance(named, str):
-            raise config.error("runner", f"a runner is named by a word, not {named!r}")
-        return named
-    fitting = [
-        entry.name
-        for entry in host.runners.values()
-        if entry.options.get("sections")
-        and all(config.get(section, None) is not None for section in entry.options["sections"])
-    ]
-    if len(fitting) == 1:
-        return fitting[0]
-    known = ", ".join(sorted(host.runners)) or "none is installed; pip install mlcore-emloop-compat"
-    what = (
-        f"it has the sections of several runners: {', '.join(fitting)}"
-        if fitting
-        else "no runner is known by its sections"
-    )
-    raise ConfigError(what, where=config.name, hint=f"add a line `runner: NAME` (runners: {known})")
 
 
 def start_job(
@@ -128,8 +131,13 @@ def resume_job(
 
 
 def execute_job(job: Job, run: Run) -> Interruption:
-    """Execute a run to its end, or until a signal stops it."""
-    with importable(job.source), run, interruptible(run) as interruption:
+    """Execute a run to its end, or until a signal stops it.
+
+    Raises:
+        SystemExit: A script ended with that code.
+    """
+    at_once = not getattr(job.runner, "has_borders", True)
+    with importable(job.source), run, interruptible(run, at_once=at_once) as interruption:
         job.runner.execute(run)
     return interruption
 
@@ -138,52 +146,30 @@ def run_file(
     path: str | Path,
     overrides: Iterable[str] = (),
     *,
+    arguments: Iterable[str] = (),
     store: Store | str | None = None,
     name: str | None = None,
     seed: int | None = None,
     host: PluginHost | None = None,
 ) -> RunView:
-    """Run a config file: what `mlcore run` does, from Python.
+    """Run a config file or a script: what `mlcore run` does, from Python.
 
     Args:
-        path: YAML or JSON.
+        path: YAML, JSON or Python.
         overrides: `KEY=VALUE`, values as YAML.
+        arguments: Of a script.
         store: Where the run is kept.
         name: Of the run.
         seed: Of everything random.
         host: The plugins to use.
+
+    Raises:
+        RunError: A script ended with an exit code other than 0.
     """
-    job = plan_job(path, overrides, host)
+    job = plan_job(path, overrides, host, arguments=arguments)
     run = start_job(job, store=store, name=name, seed=seed, host=host)
-    execute_job(job, run)
-    return RunView(run.store, run.folder)
-
-
-@contextmanager
-def importable(source: Path) -> Iterator[None]:
-    """Import modules from a config's folder and from the working folder.
-
-    Modules that an earlier job imported from its folder are forgotten: in another folder others may have their names.
-    """
-    for name in [name for name, home in _homes.items() if home != source]:
-        sys.modules.pop(name, None)
-        del _homes[name]
-    before, added = set(sys.modules), [str(source), str(Path.cwd())]
-    sys.path[:0] = added
     try:
-        yield
-    finally:
-        for folder in added:
-            if folder in sys.path:
-                sys.path.remove(folder)
-        _homes.update((name, source) for name in sys.modules.keys() - before if _lies_in(sys.modules[name], source))
-
-
-# Modules that jobs imported from the folders of their configs.
-_homes: dict[str, Path] = {}
-
-
-def _lies_in(module: ModuleType, folder: Path) -> bool:
-    """Whether it is the user's own, not a library of a virtual environment there."""
-    file = Path(getattr(module, "__file__", None) or "/").resolve()
-    return file.is_relative_to(folder) and "site-packages" not in file.relative_to(folder).parts
+        execute_job(job, run)
+    except SystemExit as ending:
+        raise RunError(f"{path} ended with exit code {ending.code}", hint=f"mlcore runs log {run.id}") from ending
+    return RunView(run.store, run.folder)

@@ -188,19 +188,26 @@ class Run:
                 self.status = "superseded"
             elif isinstance(error, KeyboardInterrupt):
                 self._end("stopped", self.stopping or "interrupted")
+            elif isinstance(error, SystemExit):
+                self._exit(error)
             else:
-                self._fail(error)
+                self._fail(error, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
             self._journal.close()
         except Exception as second:  # noqa: BLE001 - told in a note of the error that is on its way
             error.add_note(f"the end of run {self.id} could not be recorded: {second}")
 
-    def _fail(self, error: BaseException) -> None:
+    def _exit(self, ending: SystemExit) -> None:
+        """What ends by `sys.exit` has finished, unless it says otherwise."""
+        if not ending.code or self.stopping:
+            self._end("stopped" if self.stopping else "finished", self.stopping)
+        else:
+            self._fail(ending, f"exit code {ending.code}" if isinstance(ending.code, int) else str(ending.code))
+
+    def _fail(self, error: BaseException, reason: str, trace: str | None = None) -> None:
         self.status = "failed"
         self.bus.channel(RunFailed).emit(RunFailed(error))
-        text = "".join(traceback.format_exception(error))
-        self._journal.write(
-            "status", sync=True, status="failed", reason=f"{type(error).__name__}: {error}", traceback=text
-        )
+        self._journal.write("status", sync=True, status="failed", reason=reason, traceback=trace)
+        self._files.ship()
 
     def stop(self, reason: str) -> None:
         """Ask the run to stop at the next border of its work; it can be resumed from there.

@@ -24,6 +24,9 @@ class RunSettings(BaseModel):
 class Runner(Protocol):
     """A paradigm's main job. Registered by `mlcore_register_runners`; see `mlcore.hookspecs`.
 
+    One that cannot stop at a border of its work has `has_borders = False`: Ctrl+C and SIGTERM then raise
+    KeyboardInterrupt in it at once.
+
     Attributes:
         schema: What the config must look like.
     """
