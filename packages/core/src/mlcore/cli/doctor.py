@@ -6,6 +6,7 @@ import platform
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,23 +81,46 @@ def _store(report: Report, url: str | None) -> None:
     except MlcoreError as error:
         report.add("store round trip", error.what, status="error", hint=error.hint)
         return
-    exclusive = folder.exclusive
-    hint = None if exclusive == "atomic" else "let only one process write to it at a time"
-    report.add("store exclusivity", exclusive, status="ok" if exclusive == "atomic" else "warning", hint=hint)
+    _exclusivity(report, folder, asked=url is not None)
     if folder.local:
         _disk(report, folder.local)
 
 
+def _exclusivity(report: Report, folder: Folder, *, asked: bool) -> None:
+    """Whether several processes may write there; a store that was asked for by name is put to the test."""
+    from mlcore.store.race import RECORD, run_race
+
+    subject = "store exclusivity"
+    if folder.exclusive == "atomic":
+        return report.add(subject, "atomic: any number of processes may write at a time")
+    if not asked:
+        hint = "name it with --store, and doctor tries whether it can do more"
+        return report.add(subject, "single-writer: one process writes at a time", status="warning", hint=hint)
+    race = run_race(folder)
+    tried = f"{race.racers} raced for {race.rounds} keys"
+    if race.fault is None:
+        return report.add(subject, f"atomic from now on: {tried}, and each had one winner ({RECORD} records it)")
+    text = f"single-writer: {tried}; {race.fault}"
+    return report.add(subject, text, status="warning", hint="one process writes to it at a time; a second is refused")
+
+
 def _round_trip(folder: Folder) -> None:
     """Write, read and remove one key; a store that was not there is not there afterwards."""
+    from mlcore.errors import CorruptError, KeyExistsError, StoreError
+
     new = folder.local is not None and not folder.local.exists()
     key, data = f"doctor-{uuid.uuid4().hex}", b"mlcore doctor"
     folder.put_bytes(key, data)
     try:
         if folder.read_bytes(key) != data:
-            from mlcore.errors import CorruptError
-
             raise CorruptError("what was read is not what was written", where=folder.url)
+        with suppress(KeyExistsError):
+            folder.create(key, b"another content")
+            raise StoreError(
+                "a key that exists was created again: this server does not honour conditional puts",
+                where=folder.url,
+                hint="update the server; until then let only one process write to this store at a time",
+            )
     finally:
         folder.remove(key)
         if new and folder.local:
