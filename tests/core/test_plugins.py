@@ -85,7 +85,7 @@ def test_the_core_is_a_plugin_like_any_other():
     assert record(host, "core").status == "loaded"
     assert record(host, "core").target == "mlcore._builtin"
     assert host.backends["native"].target == "mlcore.model:NativeBackend"
-    assert host.backends["native"].options == {"priority": -100}
+    assert host.backends["native"].options["priority"] == -100
     assert host.executors["serial"].target == "mlcore.execution:SerialExecutor"
 
 
@@ -491,3 +491,48 @@ def test_a_command_that_cannot_be_imported_says_why(install):
     with pytest.raises(PluginError, match="the command 'serve' cannot be imported: ModuleNotFoundError") as caught:
         command_entry_points()["serve"].load()
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+REQUIRES = [
+    ("mlcore-core>=9.1,<9.2", "it is made for mlcore-core>=9.1,<9.2, and {} is installed"),
+    ("MLcore_Core (>=9.1)", "it is made for mlcore-core>=9.1, and {} is installed"),
+    ("mlcore.core ~= 9.1", "it is made for mlcore-core~=9.1, and {} is installed"),
+    ("mlcore-core==9.0.*", "it is made for mlcore-core==9.0.*, and {} is installed"),
+]
+
+
+def require(tmp_path, requirement):
+    (file,) = tmp_path.glob("*.dist-info/METADATA")
+    file.write_text(f"{file.read_text()}Requires-Dist: numpy>=1\nRequires-Dist: {requirement}\n")
+
+
+@pytest.mark.parametrize(("requirement", "error"), REQUIRES)
+def test_a_plugin_for_a_newer_core_is_told_and_not_imported(install, tmp_path, requirement, error):
+    from importlib.metadata import version
+
+    install("newer", "raise AssertionError('imported')")
+    require(tmp_path, requirement)
+    host = host_of("newer")
+    assert record(host, "newer").error == error.format(version("mlcore-core"))
+    assert record(host, "newer").exception.hint == "pip install --upgrade mlcore-core"
+    assert len(host.warnings) == 1
+    assert "\n" not in host.warnings[0]
+
+
+def test_a_plugin_for_an_older_core_is_loaded_with_a_warning(install, tmp_path):
+    install("older", runner())
+    require(tmp_path, "mlcore-core>=0.0.1,<0.0.2")
+    host = host_of("older")
+    assert record(host, "older").status == "loaded"
+    assert "is made for mlcore-core>=0.0.1,<0.0.2, and " in host.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["mlcore-core", "mlcore-core>=0.0,<99", "mlcore-core>=9; extra == 'new'", "mlcore-core-extras>=9", "torch>=9"],
+)
+def test_a_plugin_for_this_core_is_loaded_quietly(install, tmp_path, requirement):
+    install("mine", runner())
+    require(tmp_path, requirement)
+    host = host_of("mine")
+    assert (record(host, "mine").status, host.warnings) == ("loaded", [])

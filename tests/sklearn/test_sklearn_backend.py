@@ -5,40 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from sklearn.linear_model import SGDRegressor
-from sklearn.neural_network import MLPClassifier
 
 from mlcore.plugins import PluginHost
-from mlcore.testing.backends import BackendConformance
+from mlcore.testing.plugins import plugin_checks
 
-X = np.random.default_rng(0).normal(size=(12, 2, 3))
-
-
-def make_classifier():
-    return MLPClassifier((8,), random_state=0)
+HOST = PluginHost(allow=("sklearn",), strict=True).load()
 
 
-def make_regressor():
-    return SGDRegressor(random_state=0, average=True)
-
-
-class TestClassifier(BackendConformance):
-    backend = "mlcore_sklearn.backend:SklearnBackend"
-    make_object = f"{__name__}:make_classifier"
-    batch = {"x": X, "y": np.arange(12) % 3}
-    options = {
-        "output_names": ["loss", "prediction", "probability"],
-        "labels": {"none": 0, "one": 1, "two": 2},
-    }
-
-
-class TestRegressor(BackendConformance):
-    backend = "mlcore_sklearn.backend:SklearnBackend"
-    make_object = f"{__name__}:make_regressor"
-    batch = {"size": X, "age": np.arange(12.0), "price": np.arange(12) * 0.1}
-    options = {"input_names": ["age", "size"], "target_names": ["price"]}
+@pytest.mark.parametrize("check", plugin_checks(HOST, "sklearn"), ids=str)
+def test_conformance(check):
+    check()
 
 
 def test_the_plugin_registers_the_backend():
@@ -46,7 +23,7 @@ def test_the_plugin_registers_the_backend():
 
     host = PluginHost(allow=["sklearn"])
     host.add("sklearn", plugin)
-    assert host.backends["sklearn"].options == {"frameworks": ("sklearn",)}
+    assert host.backends["sklearn"].options["frameworks"] == ("sklearn",)
     assert host.backends.resolve("sklearn")().name == "sklearn"
 
 

@@ -60,7 +60,7 @@ def mlcore_register_backends(register: Register) -> None:
     Options: `frameworks`, a tuple of root modules: the backend is asked only about objects of classes from there.
         `options`, a tuple: what a config may say of such objects besides names and labels; handed to `wrap`.
         `priority`, an integer: the higher one wins when two backends recognise an object; 0 by default.
-        `samples`, a path `module:function` to what `mlcore plugins --check` checks it with; see `mlcore.testing.samples`.
+        `samples`, a path `module:function` to what `mlcore plugins --check` uses; see `mlcore.testing.samples`.
 
     Example:
         from mlcore.hookspecs import Register, hookimpl
@@ -80,7 +80,7 @@ def mlcore_register_runners(register: Register) -> None:
     Process: the main one and every worker.
     Raising: the plugin counts as failed; the others go on.
     Options: `sections`, a tuple of top-level keys: a config without `runner:` that has all of them is this runner's.
-        `samples`, a path `module:function` to what `mlcore plugins --check` checks it with; see `mlcore.testing.samples`.
+        `samples`, a path `module:function` to what `mlcore plugins --check` uses; see `mlcore.testing.samples`.
 
     Example:
         from mlcore.hookspecs import Register, hookimpl

@@ -13,4 +13,9 @@ if TYPE_CHECKING:
 @hookimpl
 def mlcore_register_backends(register: Register) -> None:
     """Announce the backend; it is imported when the first estimator shows up."""
-    register("sklearn", "mlcore_sklearn.backend:SklearnBackend", frameworks=("sklearn",))
+    register(
+        "sklearn",
+        "mlcore_sklearn.backend:SklearnBackend",
+        frameworks=("sklearn",),
+        samples="mlcore_sklearn.samples:backend_samples",
+    )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from mlcore.errors import MlcoreError, PluginError, nearest
+from mlcore.plugins.compatibility import check_core
 from mlcore.plugins.discovery import PLUGINS, entry_points, import_point, owner
 from mlcore.plugins.order import in_order
 from mlcore.plugins.records import PluginRecord, one_line
@@ -153,6 +154,8 @@ class PluginHost:
                 if rivals:
                     others = " and ".join(owner(rival) for rival in rivals)
                     raise PluginError(f"its name is also that of {others}; uninstall one")
+                if point.dist and (older := check_core(point.dist)):
+                    self._warn(record, older)
                 plugin = import_point(point)
                 _requires(plugin)
                 plugins[point.name] = record, plugin

@@ -90,7 +90,8 @@ def _wrong_option(options: Mapping[str, Any]) -> str | None:  # of any kind
     for option in ("frameworks", "options", "sections"):
         if isinstance(options.get(option), str):
             return f"{option}={options[option]!r} is one string; write a tuple: ({options[option]!r},)"
-    return None
+    wrong = check_target(options["samples"]) if "samples" in options else None
+    return f"samples: {wrong}" if wrong else None
 
 
 class Registry(Mapping[str, Entry]):

@@ -198,9 +198,7 @@ def _tree(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-def _changes(
-    before: Mapping[str, object], after: Mapping[str, object]
-) -> Iterator[tuple[str, tuple[object, object]]]:
+def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[tuple[str, tuple[object, object]]]:
     for what, value in before.items():
         if value != after[what]:
             yield what, (value, after[what])
