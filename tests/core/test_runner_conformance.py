@@ -210,7 +210,7 @@ def test_a_wrong_runner_is_caught(wrong, monkeypatch, tmp_path):
 
 
 def test_a_sample_that_is_too_short_to_be_cut_is_told():
-    with pytest.raises(AssertionError, match="at least 4 are needed .* a sample with more steps"):
+    with pytest.raises(AssertionError, match=r"at least 4 are needed .* a sample with more steps"):
         check_runner("walk", {"steps": 1}, host_of(Right))
 
 
