@@ -6,6 +6,7 @@ reason is tried again.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _ONE_PUT = 1 << 26
 _CHUNK = 1 << 20
 _INSTALL = "install the package that publishes this kind of URL for fsspec, s3fs for s3:// say, or use another store"
+# These list all below a folder by one request; the `find` of others is fsspec's own, which leaves out what fails.
+_FINDING = frozenset({"abfs", "gs", "s3"})
 _TIMES = ("mtime", "modified", "LastModified", "last_modified", "updated", "created")
 _memory = threading.Lock()
 
@@ -68,7 +71,7 @@ def conditional_put(fs: Any, path: str, data: bytes) -> None:  # fsspec publishe
             fs.pipe_file(path, data, mode="create")
         case _:
             fs.invalidate_cache()
-            if fs.exists(path):
+            if _exists(fs, path):
                 raise FileExistsError(path)
             _pipe(fs, path, data, **({"mode": "create"} if _has_mode(fs.pipe_file) else {}))
 
@@ -81,6 +84,17 @@ def _has_mode(method: Any) -> bool:  # a method of a filesystem of fsspec
 
 def _protocol(fs: Any) -> str:  # fsspec publishes no types
     return str(fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0])
+
+
+def _exists(fs: Any, path: str) -> bool:  # fsspec publishes no types
+    """Ask `info`: `exists` of fsspec takes any error for a no."""
+    try:
+        fs.info(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if is_absent_place(error):
+            raise
+        return False
+    return True
 
 
 def _pipe(fs: Any, path: str, data: bytes, **options: str) -> None:  # fsspec publishes no types
@@ -215,7 +229,18 @@ class Remote:
 
     def _list(self, path: str, *, recursive: bool) -> list[Mapping[str, Any]]:  # what a filesystem of fsspec tells
         self._fs.invalidate_cache()
-        return list(self._fs.find(path, detail=True).values() if recursive else self._fs.ls(path, detail=True))
+        if recursive and _protocol(self._fs) in _FINDING:
+            return list(self._fs.find(path, detail=True).values())
+        found = list(self._fs.ls(path, detail=True))
+        if not recursive:
+            return found
+        return [each for info in found for each in (self._below(info) if info["type"] == "directory" else [info])]
+
+    def _below(self, folder: Mapping[str, Any]) -> list[Mapping[str, Any]]:  # what a filesystem of fsspec tells
+        try:
+            return self._list(folder["name"], recursive=True)
+        except (FileNotFoundError, NotADirectoryError):  # removed since its parent was listed
+            return []
 
     def _key(self, name: str) -> str:
         path = str(self._fs._strip_protocol(name))
@@ -245,8 +270,10 @@ class Remote:
 
     def _remove_tree(self, path: str) -> None:
         self._fs.invalidate_cache()
-        if self._fs.exists(path):
+        if _exists(self._fs, path):
             self._fs.rm(path, recursive=True)
+            if self._list(path, recursive=True):  # `rm` of fsspec leaves out what it fails to list
+                raise OSError(errno.EBUSY, "some of it is still there", path)
 
     def sweep(self, older_than: float) -> int:
         """Nothing is ever left behind."""
