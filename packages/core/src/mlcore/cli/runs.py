@@ -72,11 +72,13 @@ def show(wanted: RunArgument, store: StoreOption = None, json: JsonOption = Fals
 def _parts(view: RunView) -> list[str]:
     metrics = [(m.stream or "", m.name, number(m.last), number(m.best)) for m in view.metrics]
     models = [(m["name"], f"v{m['version']}", " ".join(m["aliases"]), m["digest"][:12], m["url"]) for m in view.models]
+    uses = [(use["kind"], str(use["size"]), use["digest"][:12], use["url"]) for use in view.uses]
     checkpoints = [(str(c["step"]), "best" if c["best"] else "", c["url"]) for c in view.checkpoints]
     return [
         _head(view),
         table(metrics, ("stream", "metric", "last", "best")) if metrics else "",
         table(models, ("model", "version", "aliases", "digest", "url")) if models else "",
+        table(uses, ("used", "bytes", "digest", "url")) if uses else "",
         table(checkpoints, ("checkpoint", "", "url")) if checkpoints else "",
         table(_attempts(view), ("attempt", "started", "host", "pid", "from", "overrides")),
         "config\n" + view.effective_config().dump().rstrip(),
@@ -176,7 +178,6 @@ app.command("show")(guarded(show))
 app.command("path")(guarded(path))
 app.command("log")(guarded(log))
 app.command("metrics")(guarded(metrics))
-app.command("sync")(guarded(sync.sync))
 app.command("sync")(guarded(sync.sync))
 app.command("rm")(guarded(upkeep.rm))
 app.command("restore")(guarded(upkeep.restore))

@@ -30,6 +30,7 @@ class RunFiles:
         self._folder, self._lengths = folder / "files", lengths
         self._open: dict[str, TextIO] = {}
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: list[tempfile.TemporaryDirectory[str]] = []
         # What the store has of the working copy, by name: size and time of the file that was put or fetched.
         self._shipped: dict[str, tuple[int, int]] = {}
         for name, length in lengths.items():
@@ -80,11 +81,18 @@ class RunFiles:
                 self._folder.remove(name)
             del self._shipped[name]
 
+    def scratch(self) -> Path:
+        """A new, empty local folder that is gone after the run."""
+        self._scratch.append(tempfile.TemporaryDirectory(prefix="mlcore-run-"))
+        return Path(self._scratch[-1].name)
+
     def close(self) -> None:
         """Close all files and drop the working copy."""
         for file in self._open.values():
             file.close()
         self._open.clear()
+        for folder in self._scratch:
+            folder.cleanup()
         if self._copy is not None:
             self._copy.cleanup()
 

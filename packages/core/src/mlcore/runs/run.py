@@ -6,7 +6,7 @@ import contextlib
 import traceback
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from mlcore.runs.attempt import Attempt, Attempts
 from mlcore.runs.files import RunFiles
 from mlcore.runs.randomness import generator, global_state, set_global_state
 from mlcore.runs.recorder import Recorder
+from mlcore.runs.uses import Usable, look
 from mlcore.store import Folder, Store, use_store
 from mlcore.versions import Models, Version
 
@@ -267,6 +268,20 @@ class Run:
                 )
             )
         return version
+
+    def use(self, what: Usable) -> Path | Bundle | Version:
+        """Keep on record which data or model the run uses: where it is, and the digest of its contents.
+
+        Args:
+            what: A path, a URL, `model:NAME@ALIAS`, a bundle, or a version of a model.
+
+        Returns:
+            The local path of a file or folder (of a URL: of a copy that is gone after the run), or else the bundle or
+            version.
+        """
+        use, found = look(what, self.store, self._files.scratch)
+        self._journal.write("use", sync=True, **asdict(use))
+        return found
 
     # --- going on after a stop ---
 

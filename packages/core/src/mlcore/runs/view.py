@@ -162,6 +162,12 @@ class RunView:
             found.setdefault((fields["name"], fields["version"]), facts)["aliases"] += fields["aliases"]
         return list(found.values())
 
+    @cached_property
+    def uses(self) -> list[Mapping[str, Any]]:  # JSON values
+        """Data and models that it used, each once: `kind`, `url`, `digest`, `size`; of models `name`, `version`."""
+        found = self._records("use", "kind", "url", "digest", "size")
+        return list({(fields["url"], fields["digest"]): fields for fields in found}.values())
+
     def _present_url(self, url: str) -> str:
         """Where a version is now: `models/<id>/v<n>` of a store that may have been moved since."""
         return (self.store / "/".join(url.split("/")[-3:])).url
@@ -194,6 +200,7 @@ class RunView:
             "config": self.effective_config().data,
             "epochs": self.epochs,
             "models": self.models,
+            "uses": self.uses,
             "checkpoints": self.checkpoints,
             "attempts": [attempt.record() for attempt in self.attempts],
             "warnings": list(self.journal.warnings),
