@@ -53,8 +53,11 @@ class Desk:
 
     def start(self, *argv, **env):
         """Begin a command as a real process."""
+        return self.started(self.command(*argv), **env)
+
+    def started(self, command, **env):
         return subprocess.Popen(
-            self.command(*argv), cwd=self.path, text=True, env={**os.environ, "PYTHONSAFEPATH": "1", **env},
+            command, cwd=self.path, text=True, env={**os.environ, "PYTHONSAFEPATH": "1", **env},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -133,24 +136,33 @@ class Zygote:
         self.process.stdout.close()
 
 
+class Zygotes:
+    """Two of them; whoever runs a command takes one, and puts it back."""
+
+    def __init__(self, folder: Path):
+        self._made = [Zygote(folder / str(number)) for number in range(WORKERS)]
+        self._free = queue.SimpleQueue()
+        for zygote in self._made:
+            self._free.put(zygote)
+
+    def run(self, argv, cwd, **options):
+        zygote = self._free.get(timeout=PATIENCE)
+        try:
+            return zygote.run(argv, cwd, **options)
+        finally:
+            self._free.put(zygote)
+
+    def close(self):
+        for zygote in self._made:
+            zygote.close()
+
+
 @pytest.fixture(scope="session")
-def zygotes(tmp_path_factory):
-    """Two of them, in a queue to take them from."""
-    folder = tmp_path_factory.mktemp("zygotes")
-    pool = queue.SimpleQueue()
-    made = [Zygote(folder / str(number)) for number in range(WORKERS)]
-    for zygote in made:
-        pool.put(zygote)
-    yield pool
-    for zygote in made:
-        zygote.close()
-
-
-@pytest.fixture
-def zygote(zygotes):
-    taken = zygotes.get()
-    yield taken
-    zygotes.put(taken)
+def zygote(tmp_path_factory):
+    """Runs commands in forks of a process that has imported everything."""
+    made = Zygotes(tmp_path_factory.mktemp("zygotes"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -180,6 +192,17 @@ def until(condition, process=None):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
     return found
+
+
+def distribution(place, name, group, points, code=""):
+    """Install a distribution with entry points into a folder; its modules are what these name."""
+    info = place / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"[{group}]", *(f"{point} = {target}" for point, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    for target in points.values():
+        (place / f"{target.partition(':')[0]}.py").write_text(code)
 
 
 def hook_index(name):

@@ -27,28 +27,25 @@ def resume(desk, run, **options):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, zygotes):
+def undisturbed(tmp_path_factory, zygote):
     """What the short job comes to, and how often it changes the store."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    zygote = zygotes.get()
     desk = Desk(folder / "desk", zygote)
     argv = ["run", *small(LENGTH), "--store", desk.store]
     zygote.run(argv, desk.path, tell=folder / "writes").ok()
     facts = desk.facts(desk.runs()[0])
-    zygotes.put(zygote)
     assert facts["status"] == "finished"
     assert [number for number, _ in facts["epochs"]] == [*range(1, LENGTH + 1)]
     return facts, int((folder / "writes").read_text())
 
 
-def test_a_run_killed_at_any_change_of_the_store_ends_the_same(tmp_path, zygotes, undisturbed):
+def test_a_run_killed_at_any_change_of_the_store_ends_the_same(tmp_path, zygote, undisturbed):
     facts, writes = undisturbed
     assert writes > 15 * LENGTH, "the counter misses writes"
     moments = {number: RANDOM.random() for number in range(1, writes + 1)}
     counts = {"nothing to resume": 0, "torn": 0, "killed again": 0}
 
     def die(number):
-        zygote = zygotes.get()
         try:
             desk = Desk(tmp_path / str(number), zygote)
             store = ["--store", desk.store]
@@ -69,8 +66,6 @@ def test_a_run_killed_at_any_change_of_the_store_ends_the_same(tmp_path, zygotes
         except BaseException as error:
             error.add_note(f"killed at write {number}")
             raise
-        finally:
-            zygotes.put(zygote)
 
     each(die, moments)
     assert counts["nothing to resume"] < 8

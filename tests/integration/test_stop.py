@@ -9,13 +9,11 @@ import pytest
 from tests.integration.conftest import GATED, Desk, until
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory, zygotes):
+def calm(tmp_path_factory, zygote):
     """What the gated job comes to when nobody disturbs it."""
-    zygote = zygotes.get()
     desk = Desk(tmp_path_factory.mktemp("calm"), zygote)
     desk.mlcore("run", desk.write(GATED)).ok()
     facts = desk.facts(desk.runs()[0])
-    zygotes.put(zygote)
     assert [number for number, _ in facts["epochs"]] == [1, 2, 3, 4]
     return facts
 
