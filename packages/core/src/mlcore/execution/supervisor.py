@@ -98,26 +98,29 @@ class Supervisor:
                 outcome = outcomes.popleft()
                 yield outcome.key, outcome
 
-    def _stop(self) -> None:
-        self._source.close()
-        for worker in self._busy:
-            worker.take_back()
-
     # Work for workers, workers for work.
 
     def _assign(self) -> None:
-        while True:
-            if self._executor.cancelled != self._cancelled:
-                self._stop()  # also when reading a payload has cancelled
+        while not self._stopped():
             if not self._free:
                 if not (self._source.has(len(self._starting) + 1) and self._hire()):
                     return
             elif batch := self._source.take(1 if self._job.timeout else self._free[-1].capacity()):
+                if self._stopped():  # by the payloads
+                    return
                 worker = self._free.pop()
                 self._busy.add(worker)
                 worker.give(batch)
             else:
                 return
+
+    def _stopped(self) -> bool:
+        if self._executor.cancelled == self._cancelled:
+            return False
+        self._source.close()
+        for worker in self._busy:
+            worker.take_back()
+        return True
 
     def _hire(self) -> bool:
         worker = self._executor.hire(self._job.function, must=not (self._starting or self._free or self._busy))
