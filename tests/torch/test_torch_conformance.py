@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from mlcore.testing.backends import BackendConformance
-
-sys.path.append(str(Path(__file__).parent))
 
 DRAW = np.random.default_rng(0)
 BATCH = {"x": DRAW.normal(size=(12, 4)).astype(np.float32), "y": np.arange(12) % 3}
@@ -40,5 +34,3 @@ class TestAllOutputs(Suite):
         optimizer="AdamW",
         output_names=["output", "probability", "prediction", "accuracy", "loss"],
     )
-
-

@@ -97,20 +97,28 @@ class TorchBackend:
         if options.get("optimizer") is not None:
             named_optimizer(options["optimizer"])
 
-    def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> TorchModel:
+    def load(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        trusted: Collection[str] = (),
+        into: Any = None,  # a module
+    ) -> TorchModel:
         """Make the module again by its class or function, and give it the saved state.
 
         Args:
             directory: The folder that `TorchModel.save` wrote.
             manifest: Its manifest, which holds names, labels, and how the module was made.
             trusted: Paths of losses and optimizers that are not torch's own and may be used.
+            into: A module that is like the saved one, to use instead of making it again.
 
         Raises:
             ModelError: The module cannot be made again, or its files are damaged.
         """
         from mlcore_torch.rebuilding import load
 
-        return load(directory, manifest, trusted)
+        return load(directory, manifest, trusted, into)
 
     def seed(self, value: int) -> None:
         """Seed torch's global generators."""

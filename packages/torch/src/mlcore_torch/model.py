@@ -295,9 +295,9 @@ def _by_name(module: torch.nn.Module, names: Sequence[str]) -> bool:
         parameters = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):  # compiled modules do not tell
         return False
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    if set(names) <= set(named):
-        return list(names) != named[: len(names)]
+    in_order = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if set(names) <= {*in_order, *(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)}:
+        return list(names) != in_order[: len(names)]
     most = len([p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
     least = len([p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)])
     if any(p.kind is p.VAR_POSITIONAL for p in parameters) or least <= len(names) <= most:

@@ -46,10 +46,12 @@ def _takes_arguments(cls: type[torch.nn.Module]) -> bool:
     return constructor is not torch.nn.Module.__init__ and len(inspect.signature(constructor).parameters) > 1
 
 
-def load(directory: Path, manifest: Manifest, trusted: Collection[str]) -> TorchModel:
+def load(
+    directory: Path, manifest: Manifest, trusted: Collection[str], into: torch.nn.Module | None = None
+) -> TorchModel:
     """See `TorchBackend.load`."""
     facts = read_json(directory / FACTS)
-    module, device = make_module(manifest), _device(str(facts.get("device")))
+    module, device = make_module(manifest) if into is None else into, _device(str(facts.get("device")))
     names = {name: manifest.meta.get(name) for name in NAMES}
     loss = Loss(facts["loss"], find_device(device)) if _may_use(facts.get("loss"), trusted) else None
     if facts.get("loss") and loss is None:  # it was an object, or is somebody's function
@@ -59,7 +61,8 @@ def load(directory: Path, manifest: Manifest, trusted: Collection[str]) -> Torch
         optimizer = remake_optimizer(directory, module, loss, optimizer)
     model = TorchModel(module, **names, loss=loss, optimizer=optimizer, device=device, reading=facts.get("reading"))
     model.restore(directory)
-    model.optimizer_spec, model.origin = facts.get("optimizer"), Origin(**manifest.meta["origin"])
+    origin = Origin(**manifest.meta["origin"]) if manifest.meta.get("origin") else None
+    model.optimizer_spec, model.origin = facts.get("optimizer"), origin
     return model
 
 

@@ -74,7 +74,8 @@ class Backend(Protocol):
 
     For the same state a backend writes the same bytes, in any process. It may also have `seed(value)`, which seeds the
     framework's global generators and is called by a run with a seed, and `check_options(options)`, which refuses wrong
-    values of the options it was registered with (a ModelError) before there is an object.
+    values of the options it was registered with (a ModelError) before there is an object; and its `load` may take
+    `into`, an object to load into instead of making one.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,8 +96,8 @@ def restore_model(
         bundle: Where it is.
         blobs: Where the contents are, if the bundle refers to blobs.
         trusted: Full names of types that its files may use, besides those that its backend always trusts.
-        into: A Model like the saved one, or the object to make one of with the saved names: it takes the saved state
-            over. For backends that cannot make their objects again by themselves.
+        into: A Model like the saved one, which takes its state over; or a bare object like the one that was saved,
+            which becomes such a Model. For backends that cannot always make their objects again by themselves.
         host: The plugins to ask for the backend.
 
     Raises:
@@ -112,19 +113,22 @@ def restore_model(
         backend: Backend = host.backends.resolve(str(manifest.meta.get("backend")))()
         if into is None:
             return backend.load(Path(directory), manifest, trusted=trusted)
-        return _restored_into(into, Path(directory), manifest, host)
+        return _load_into(into, backend, Path(directory), manifest, trusted=trusted)
 
 
-def _restored_into(into: object, directory: Path, manifest: Manifest, host: PluginHost) -> Model:
-    backend = backend_of(into, host)
-    if backend.name != manifest.meta.get("backend"):
-        what = f"a model of the backend {manifest.meta.get('backend')} cannot be restored into one of {backend.name}"
+def _load_into(
+    into: object, backend: Backend, directory: Path, manifest: Manifest, *, trusted: Collection[str]
+) -> Model:
+    if not backend.recognises(into):
+        kind = type(into).__qualname__
+        what = f"a model of the backend {backend.name} cannot be restored into an object of {kind}"
         raise ModelError(what, hint="leave `into` out")
-    names = ("input_names", "target_names", "output_names", "labels")
-    known = {} if isinstance(into, Model) else {name: manifest.meta.get(name) for name in names}
-    model = as_model(into, host=host, **known)
-    if not hasattr(model, "restore"):
+    if isinstance(into, Model) and hasattr(into, "restore"):
+        into.restore(directory)
+        return into
+    load: Any = backend.load  # `into` is what only some take
+    if "into" not in inspect.signature(load).parameters:
         what = f"the backend {backend.name} cannot restore into an object that is there"
         raise ModelError(what, hint="leave `into` out: it makes the object by itself")
-    model.restore(directory)
+    model: Model = load(directory, manifest, trusted=trusted, into=into)
     return model
