@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from mlcore.config import Config
-from mlcore.errors import ModelError, nearest
-from mlcore.model import check_options, framework_class, import_object, made_class, wrap_options
+from mlcore.errors import MlcoreError, nearest
+from mlcore.model import check_options, check_recognisable, framework_class, import_object, made_class, wrap_options
+from mlcore.store import safe_name
 from mlcore_emloop_compat import hooks
 from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
@@ -35,10 +37,8 @@ def resolve_class(config: Config, key: str) -> type:
 
 
 def _imported(config: Config, key: Key, path: str) -> type:
-    try:
+    with _at(config, key):
         found = import_object(own_path(path))
-    except ModelError as error:
-        raise config.error(key, error.what, error.hint) from error
     if not isinstance(found, type):
         raise config.error(key, f"{path} is no class but a {type(found).__name__}")
     if lacking := sorted(getattr(found, "__abstractmethods__", ())):
@@ -53,12 +53,19 @@ def resolve_maker(config: Config, key: str) -> tuple[Callable[..., Any], type]:
         ConfigError: There is none, or it is a function that does not say what it makes.
     """
     path = str(config.get(key))
-    try:
+    with _at(config, key):
         maker = import_object(own_path(path))
         made = made_class(maker, path)
-    except ModelError as error:
-        raise config.error(key, error.what, error.hint) from error
     return (_imported(config, key, path), made) if isinstance(maker, type) else (maker, made)
+
+
+@contextmanager
+def _at(config: Config, key: Key) -> Iterator[None]:
+    """Say where in the config stands what an error is about."""
+    try:
+        yield
+    except MlcoreError as error:
+        raise config.error(key, error.what, error.hint) from error
 
 
 def own_path(path: str) -> str:
@@ -98,6 +105,10 @@ def check_dataset(config: Config) -> None:
 
 def check_model(config: Config) -> None:
     """Refuse arguments that the model's class, or the function that makes it, does not take."""
+    resolved = config.resolve()["model"]
+    if resolved.get("name") is not None:
+        with _at(config, "model.name"):
+            safe_name(resolved["name"])
     maker, made = resolve_maker(config, "model.class")
     if isinstance(maker, type) and issubclass(maker, AbstractModel):
         given = {"dataset", "log_dir", "restore_from"}
@@ -108,12 +119,14 @@ def check_model(config: Config) -> None:
     if {"dataset", "log_dir"} <= parameters.names:
         what = f"{maker.__qualname__} takes dataset and log_dir as emloop's models do, but is none of them"
         raise config.error("model.class", what, "derive it from mlcore_emloop_compat.AbstractModel")
+    with _at(config, "model.class"):
+        check_recognisable(made)
     options = wrap_options(made)
     ours = {"class", "name", *WRAPPING, *options}
     _check_arguments(config, "model", maker, parameters, provided=set(), ours=ours)
-    for name, value in config.resolve()["model"].items():
-        if name in options:
-            _check_option(config, made, name, value)
+    for name in resolved.keys() & options:
+        with _at(config, ("model", name)):
+            check_options(made, {name: resolved[name]})
 
 
 def _parameters(maker: Callable[..., Any]) -> Parameters:
@@ -123,13 +136,6 @@ def _parameters(maker: Callable[..., Any]) -> Parameters:
     return constructor_parameters(maker, closed_by=framework_class(maker))
 
 
-def _check_option(config: Config, made: type, name: str, value: Any) -> None:  # a YAML value
-    try:
-        check_options(made, {name: value})
-    except ModelError as error:
-        raise config.error(("model", name), error.what, error.hint) from error
-
-
 def _check_arguments(
     config: Config, section: str, cls: Callable[..., Any], parameters: Parameters, *, provided: Set[str], ours: Set[str]
 ) -> None:
@@ -137,7 +143,7 @@ def _check_arguments(
     given = config.get(section).keys() - ours
     valid = (parameters.names - provided) | (ours - {"class", "name"})
     unknown = set() if parameters.open else given - parameters.names
-    for key in sorted(unknown | (given & provided)):
+    for key in sorted(unknown | (given & provided), key=str):
         raise config.error((section, key), f"{cls.__qualname__} takes no argument {key!r}", nearest(str(key), valid))
     for key in sorted(parameters.required - given - provided):
         raise config.error(section, f"{cls.__qualname__} needs the argument {key!r}", f"add `{key}:` to the section")
