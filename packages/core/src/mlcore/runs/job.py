@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlcore.config import Config
 from mlcore.errors import ConfigError, MlcoreError, RunError
-from mlcore.plugins import PluginHost, current_host
+from mlcore.plugins import PluginHost, current_host, use_host
 from mlcore.runs.choice import choose_runner
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.run import Run
@@ -78,7 +78,7 @@ def _set_arguments(arguments: tuple[str, ...]) -> str:
 def _check(config: Config, source: Path, overrides: tuple[str, ...], name: str, host: PluginHost | None) -> Job:
     host = host or current_host()
     runner_name, runner = choose_runner(config, host)
-    with importable(source):
+    with importable(source), use_host(host):
         settings = config.validate(runner.schema)
         runner.check(config)
     return Job(config, settings, runner_name, runner, source, overrides, name)
