@@ -7,7 +7,7 @@ import types
 import pytest
 
 from mlcore.errors import MlcoreError, PluginError
-from mlcore.execution import Failure, Result, SerialExecutor, open_executor
+from mlcore.execution import Failure, Result, SerialExecutor, open_executor, use_executor
 from mlcore.plugins import PluginHost
 
 MODULE = "functions_of_test_execution"
@@ -205,3 +205,10 @@ def test_executors_are_opened_by_name():
     with pytest.raises(PluginError, match="there is no executor 'dask'") as caught:
         open_executor("dask://there:80", host=host)
     assert caught.value.hint == "pip install mlcore-dask"
+
+
+def test_the_chosen_executor_is_opened_without_a_name():
+    with use_executor("process://1"), open_executor() as executor:
+        assert type(executor).__name__ == "ProcessExecutor"
+    with open_executor() as executor:
+        assert isinstance(executor, SerialExecutor)

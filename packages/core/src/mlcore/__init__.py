@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlcore.config import Config
     from mlcore.errors import MlcoreError
     from mlcore.events import Bus
+    from mlcore.execution import open_executor
     from mlcore.hookspecs import hookimpl
     from mlcore.model import Batch, Model, as_model, build_model, restore_model, save_model
     from mlcore.plugins import PluginHost
@@ -24,6 +25,7 @@ _HOMES = {
     "mlcore.config": ("Config",),
     "mlcore.errors": ("MlcoreError",),
     "mlcore.events": ("Bus",),
+    "mlcore.execution": ("open_executor",),
     "mlcore.hookspecs": ("hookimpl",),
     "mlcore.model": ("Batch", "Model", "as_model", "build_model", "restore_model", "save_model"),
     "mlcore.plugins": ("PluginHost",),
@@ -51,6 +53,7 @@ __all__ = [
     "find_run",
     "hookimpl",
     "load_model",
+    "open_executor",
     "restore_model",
     "run",
     "save_model",

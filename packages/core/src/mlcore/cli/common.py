@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mlcore.plugins import DISABLE
 
 if TYPE_CHECKING:
     from mlcore.plugins import PluginHost
@@ -68,8 +71,37 @@ def plugins(blocked: Sequence[str] | None) -> Iterator[PluginHost]:
     host.load()
     for warning in host.warnings:
         say(f"warning: {warning}")
-    with use_host(host):
+    with use_host(host), _inherited(blocked or ()):
         yield host
+
+
+@contextmanager
+def _inherited(blocked: Sequence[str]) -> Iterator[None]:
+    """Leave the plugins out in processes that the command starts, too."""
+    before = os.environ.get(DISABLE)
+    if blocked:
+        os.environ[DISABLE] = ",".join(filter(None, (before, *blocked)))
+    try:
+        yield
+    finally:
+        if blocked:
+            os.environ.pop(DISABLE)
+        if before is not None:
+            os.environ[DISABLE] = before
+
+
+@contextmanager
+def chosen_executor(spec: str | None) -> Iterator[None]:
+    """What `open_executor()` opens while the command runs; an unknown name is an error now rather than later."""
+    if spec is None:
+        yield
+        return
+    from mlcore.execution import use_executor
+    from mlcore.plugins import current_host
+
+    current_host().executors.resolve(spec.partition("://")[0])
+    with use_executor(spec):
+        yield
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from mlcore.cli.common import number, open_run, open_store, plugins, print_json, say, table
-from mlcore.cli.options import JsonOption, NoPluginOption, RunArgument, StoreOption
+from mlcore.cli.common import chosen_executor, number, open_run, open_store, plugins, print_json, say, table
+from mlcore.cli.options import ExecutorOption, JsonOption, NoPluginOption, RunArgument, StoreOption
 
 if TYPE_CHECKING:
     from mlcore.runs import Job, Run, RunView
@@ -45,6 +45,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the effective config and what would be built; touch nothing.")
     ] = False,
+    executor: ExecutorOption = None,
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -54,7 +55,7 @@ def run(
     arguments: list[str] = ctx.obj
     if file.suffix != ".py":  # as everywhere, -- may also stand before the rest of a command
         overrides, arguments = [*(overrides or ()), *arguments], []
-    with plugins(no_plugin):
+    with plugins(no_plugin), chosen_executor(executor):
         job = plan_job(file, overrides or (), arguments=arguments)
         if dry_run:
             _show_plan(job, json=json)
@@ -70,13 +71,14 @@ def resume(
     takeover: Annotated[
         bool, typer.Option("--takeover", help="Take the run over from a process that seems alive.")
     ] = False,
+    executor: ExecutorOption = None,
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
     """Go on with a run that was stopped, killed or lost, from its newest checkpoint."""
     from mlcore.runs import resume_job
 
-    with plugins(no_plugin):
+    with plugins(no_plugin), chosen_executor(executor):
         view = open_run(wanted, store)
         job, resumed = resume_job(view, overrides or (), takeover=takeover, say=say)
         _execute(job, resumed, json=json)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlcore.execution.functions import import_function
-from mlcore.execution.keys import Key
+from mlcore.execution.keys import Key, Keys
 from mlcore.execution.outcomes import Failure, Outcome, Result, call
-from mlcore.execution.protocol import Executor, open_executor
+from mlcore.execution.protocol import Executor, check_retries, open_executor, use_executor
 from mlcore.execution.serial import SerialExecutor
 
 if TYPE_CHECKING:
@@ -22,13 +22,16 @@ __all__ = [
     "Executor",
     "Failure",
     "Key",
+    "Keys",
     "Outcome",
     "ProcessExecutor",
     "Result",
     "SerialExecutor",
     "call",
+    "check_retries",
     "import_function",
     "open_executor",
+    "use_executor",
 ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -64,18 +66,32 @@ def check_retries(retries: object) -> None:
         raise MlcoreError(f"retries={retries!r} is neither 0 nor a positive integer")
 
 
-def open_executor(spec: str = "serial", *, host: PluginHost | None = None) -> Executor:
+_chosen: ContextVar[str] = ContextVar("mlcore_executor", default="serial")
+
+
+@contextmanager
+def use_executor(spec: str) -> Iterator[None]:
+    """Let `open_executor()` open this one within the block, as `mlcore run --executor` does."""
+    token = _chosen.set(spec)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def open_executor(spec: str | None = None, *, host: PluginHost | None = None) -> Executor:
     """Open the executor that plugins registered under a name.
 
     Args:
-        spec: `name`, or `name://address` for one that is reached somewhere.
+        spec: `name`, or `name://address` for one that is reached somewhere. Without it, the one that was chosen for
+            this run (`--executor`), else `serial`.
         host: The plugins to ask; the current ones by default.
 
     Raises:
         PluginError: No plugin offers it, or the one that does is broken.
         MlcoreError: The executor refuses the address.
     """
-    name, _, address = spec.partition("://")
+    name, _, address = (spec or _chosen.get()).partition("://")
     factory = (host or current_host()).executors.resolve(name)
     executor: Executor = factory(address) if address else factory()
     return executor

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from mlcore.plugins.context import current_host, use_host
 from mlcore.plugins.discovery import Command, command_entry_points
-from mlcore.plugins.host import PluginHost
+from mlcore.plugins.host import DISABLE, PluginHost
 from mlcore.plugins.records import PluginRecord
 from mlcore.plugins.registry import Entry, Registry
 from mlcore.plugins.report import Finding, Report
 from mlcore.plugins.targets import check_target, import_target
 
 __all__ = [
+    "DISABLE",
     "Command",
     "Entry",
     "Finding",

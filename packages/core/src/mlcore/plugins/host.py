@@ -15,6 +15,9 @@ from mlcore.plugins.order import in_order
 from mlcore.plugins.records import PluginRecord, one_line
 from mlcore.plugins.registry import Registrar, Registry
 
+# Names of plugins to leave out, with commas between.
+DISABLE = "MLCORE_DISABLE_PLUGINS"
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from importlib.metadata import Distribution, EntryPoint
@@ -72,7 +75,7 @@ class PluginHost:
         allow = os.environ.get("MLCORE_PLUGINS")
         return cls(
             None if allow is None else _names(allow),
-            (*_names(os.environ.get("MLCORE_DISABLE_PLUGINS", "")), *block),
+            (*_names(os.environ.get(DISABLE, "")), *block),
             strict=_switch("MLCORE_STRICT_PLUGINS"),
             trace=_switch("MLCORE_TRACE_PLUGINS"),
         )
