@@ -49,7 +49,14 @@ class Desk:
         self.path, self.store, self.zygote = path, path / "store", zygote
 
     def command(self, *argv):
-        return [sys.executable, "-c", "from mlcore.cli import main; main()", *map(str, argv), "--store", str(self.store)]
+        return [
+            sys.executable,
+            "-c",
+            "from mlcore.cli import main; main()",
+            *map(str, argv),
+            "--store",
+            str(self.store),
+        ]
 
     def start(self, *argv, **env):
         """Begin a command as a real process."""

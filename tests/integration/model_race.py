@@ -53,7 +53,9 @@ if __name__ == "__main__":
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(2)
     Store(sys.argv[1]).prepare()
-    racers = [context.Process(target=race, args=(sys.argv[1], int(sys.argv[2]), barrier, name)) for name in ("one", "two")]
+    racers = [
+        context.Process(target=race, args=(sys.argv[1], int(sys.argv[2]), barrier, name)) for name in ("one", "two")
+    ]
     for racer in racers:
         racer.start()
     for racer in racers:

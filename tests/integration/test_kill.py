@@ -19,7 +19,9 @@ def resume(desk, run, **options):
     if "is finished" in done.err:  # it was killed after its last word
         assert done.code == 2
         return done
-    newest = max((int(path.name) for path in run.glob("checkpoints/[0-9]*") if (path / "manifest.json").exists()), default=0)
+    newest = max(
+        (int(path.name) for path in run.glob("checkpoints/[0-9]*") if (path / "manifest.json").exists()), default=0
+    )
     for step in torn:
         told = f"checkpoint {step} was passed over" in done.err
         assert told or step < newest, f"nothing was said of the torn checkpoint {step}:\n{done.err}"
@@ -59,7 +61,9 @@ def test_a_run_killed_at_any_change_of_the_store_ends_the_same(tmp_path, zygote,
             counts["torn"] += bool(desk.torn())
             [run] = desk.runs()
             if number % 2:  # and again on the way
-                again = zygote.run(["resume", run.name, *store], desk.path, deadly=1 + int(moments[number] * (writes + 1 - number)))
+                again = zygote.run(
+                    ["resume", run.name, *store], desk.path, deadly=1 + int(moments[number] * (writes + 1 - number))
+                )
                 counts["killed again"] += again.code == -9
             resume(desk, run)
             assert desk.facts(run) == facts
@@ -118,7 +122,13 @@ def test_a_run_killed_at_random_moments_ends_the_same(tmp_path):
             desk.killed("resume", run, after=moment)
         reached = len(list(run.glob("attempts/*.json")))
         done = resume(desk, run)
-        outcomes.append("after its end" if done.code else "in its course" if "from checkpoint" in done.err else "before a checkpoint")
+        outcomes.append(
+            "after its end"
+            if done.code
+            else "in its course"
+            if "from checkpoint" in done.err
+            else "before a checkpoint"
+        )
         try:
             assert desk.facts(run) == facts
         except BaseException as error:

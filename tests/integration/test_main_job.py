@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
+from tests.integration.conftest import DIGITS, Desk, epochs
 
 import mlcore
 from mlcore.config import Config
 from mlcore.versions import Models
-from tests.integration.conftest import DIGITS, Desk, epochs
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_another_seed_gives_another_model(finished, quick):
 
 def test_a_stored_model_predicts_in_a_process_that_knows_nothing_of_the_run(finished, by_hand, tmp_path):
     desk, _ = finished
-    model, images, digits, _ = by_hand
+    _, images, digits, _ = by_hand
     np.save(tmp_path / "images.npy", images[1527:].reshape(-1, 8, 8))
     program = (
         "import json, mlcore, numpy; model = mlcore.load_model('model:digits@best'); "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from tests.integration.conftest import GATED, Desk, epochs, small
 
 import mlcore
-from tests.integration.conftest import GATED, Desk, epochs, small
 
 
 @pytest.fixture

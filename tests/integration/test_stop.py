@@ -8,6 +8,7 @@ import signal
 import pytest
 from tests.integration.conftest import GATED, Desk, until
 
+
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory, zygote):
     """What the gated job comes to when nobody disturbs it."""
@@ -91,7 +92,10 @@ def test_overrides_given_to_a_resume_are_applied_and_recorded(held, quick, calm)
     held.open()
     quick.mlcore("resume", held.run, "model.alpha=0.5", "hooks.3.StopAfter.epochs=3").ok()
     shown = quick.mlcore("show", held.run, "--json").ok().json
-    assert [attempt["overrides"] for attempt in shown["attempts"]] == [[], ["model.alpha=0.5", "hooks.3.StopAfter.epochs=3"]]
+    assert [attempt["overrides"] for attempt in shown["attempts"]] == [
+        [],
+        ["model.alpha=0.5", "hooks.3.StopAfter.epochs=3"],
+    ]
     assert shown["config"]["hooks"][3] == {"StopAfter": {"epochs": 3}}
     assert shown["config"]["model"]["alpha"] == 0.5
     assert [epoch["epoch"] for epoch in shown["epochs"]] == [1, 2, 3]

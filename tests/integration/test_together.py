@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.integration.conftest import PATIENCE, Desk, small
+
 from mlcore.store import Store
 from mlcore.versions import Models
-from tests.integration.conftest import PATIENCE, Desk, small
 
 ROUNDS = 200
 
@@ -21,7 +22,9 @@ def test_eight_processes_run_jobs_in_one_store(desk, tmp_path, zygote):
     facts = calm.facts(calm.runs()[0])
     # Half of them share a model's name, half have one of their own; none waits for the store to be made.
     started = [
-        desk.start("run", *small(2), "--name", f"run {number}", *([f"model.name=m{number}"] if number % 2 else []), "--json")
+        desk.start(
+            "run", *small(2), "--name", f"run {number}", *([f"model.name=m{number}"] if number % 2 else []), "--json"
+        )
         for number in range(8)
     ]
     done = [desk.wait(process).ok() for process in started]

@@ -1,30 +1,29 @@
-"""Runs `mlcore` commands in forks of one process that has imported everything: starting Python takes longer than the job.
+"""Runs `mlcore` commands in forks of one process that has imported everything, which takes longer than the job.
 
-Reads a job a line, as JSON: `argv`, `cwd`, `out`, `err` (files), `deadly` (the write to die at, or null), `tell` (a file
-for the number of writes, or null). Answers two lines: the process id, and later the exit code (negative: the signal).
+Reads a job a line, as JSON: `argv`, `cwd`, `out`, `err` (files), `deadly` (the write to die at, or null), `tell` (a
+file for the number of writes, or null). Answers two lines: the process id, and later the exit code (negative: the
+signal).
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
 from pathlib import Path
 
-import mlcore_emloop_compat.hooks
-import mlcore_emloop_compat.runner
-import mlcore_sklearn.backend
-import mlcore_sklearn.canonical
-import mlcore_sklearn.model
-import sklearn.datasets
-import sklearn.neural_network
-
 import mlcore.cli
 import mlcore.runs
-import mlcore.testing.faults  # noqa: F401 - only to have it all imported
 from mlcore.journal import sink
 from mlcore.store import draft, local
+
+# What a job imports in its course.
+for name in ("emloop_compat.hooks", "emloop_compat.runner", "sklearn.backend", "sklearn.canonical", "sklearn.model"):
+    importlib.import_module(f"mlcore_{name}")
+for name in ("datasets", "linear_model", "neural_network"):
+    importlib.import_module(f"sklearn.{name}")
 
 
 class Writes:
@@ -36,7 +35,12 @@ class Writes:
 
     def __init__(self, deadly):
         self.deadly, self.number = deadly, 0
-        for owner, name in ((draft.Draft, "replace"), (draft.Draft, "link"), (local.Local, "remove"), (local, "_remove")):
+        for owner, name in (
+            (draft.Draft, "replace"),
+            (draft.Draft, "link"),
+            (local.Local, "remove"),
+            (local, "_remove"),
+        ):
             self._watch(owner, name)
         self._watch(sink.LocalSink, "_write", half=True)
 
@@ -66,7 +70,7 @@ def work(job):
         mlcore.cli.main()
     except SystemExit as end:
         code = end.code or 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - told, as Python would
         sys.excepthook(*sys.exc_info())
         code = 70
     else:

@@ -156,7 +156,7 @@ def metrics(
             typer.echo(f"{name},{step},{time},{value}")
 
 
-def log(wanted: RunArgument, store: StoreOption = None) -> None:
+def log(wanted: RunArgument, store: StoreOption = None, json: JsonOption = False) -> None:
     """Print what a script printed while it was run."""
     import shutil
 
@@ -169,6 +169,9 @@ def log(wanted: RunArgument, store: StoreOption = None) -> None:
         hint = None if view.header.runner == "script" else "only what scripts print is kept"
         raise RunError(f"run {view.name} ({view.id}) has kept nothing that was printed", hint=hint) from None
     with file:
+        if json:
+            print_json({"id": view.id, "text": file.read().decode(errors="replace")})
+            return
         shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.flush()
 

@@ -13,7 +13,7 @@ Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, unique b
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def rm(wanted: Runs, store: StoreOption = None, yes: Yes = False) -> None:
+def rm(wanted: Runs, store: StoreOption = None, yes: Yes = False, json: JsonOption = False) -> None:
     """Move runs to the trash of their store; `mlcore runs restore` brings them back. Their models stay."""
     from mlcore.runs import find_run
     from mlcore.runs.trash import discard
@@ -24,17 +24,22 @@ def rm(wanted: Runs, store: StoreOption = None, yes: Yes = False) -> None:
         typer.confirm(f"move {len(views)} runs to the trash?", abort=True, err=True)
     for view in views:
         discard(view)
-        typer.echo(f"run {view.id} {view.name} is in the trash; back: mlcore runs restore {view.id}")
+        if not json:
+            typer.echo(f"run {view.id} {view.name} is in the trash; back: mlcore runs restore {view.id}")
+    if json:
+        print_json([{"id": view.id, "name": view.name} for view in views])
 
 
 def restore(
-    wanted: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run in the trash.")], store: StoreOption = None
+    wanted: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run in the trash.")],
+    store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Bring a run back from the trash."""
     from mlcore.runs.trash import restore as bring_back
 
     view = bring_back(open_store(store), wanted)
-    typer.echo(f"run {view.id} {view.name} is back")
+    print_json(view.summary()) if json else typer.echo(f"run {view.id} {view.name} is back")
 
 
 def gc(
@@ -58,6 +63,7 @@ def export(
     wanted: RunArgument,
     to: Annotated[str, typer.Option("--to", metavar="URL", help="A store: an empty folder, or one with other runs.")],
     store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Copy a run and the models that it made into another store."""
     from mlcore.runs.export import export_run
@@ -66,7 +72,10 @@ def export(
     target = Store(to)
     target.open()
     view = export_run(open_run(wanted, store), target)
-    typer.echo(f"run {view.id} {view.name} is in {target.url}; look: mlcore show {view.id} --store {to}")
+    if json:
+        print_json(view.summary())
+    else:
+        typer.echo(f"run {view.id} {view.name} is in {target.url}; look: mlcore show {view.id} --store {to}")
 
 
 def compare(wanted: Runs, store: StoreOption = None, json: JsonOption = False) -> None:
