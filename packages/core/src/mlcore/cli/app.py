@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mlcore.cli import doctor, plugins, run, runs
+from mlcore.cli import doctor, new, plugins, run, runs
 from mlcore.cli.guard import guarded
 from mlcore.plugins import Command, command_entry_points
 
@@ -84,6 +84,7 @@ app.command("resume")(guarded(run.resume))
 app.command("ls")(guarded(runs.ls))
 app.command("show")(guarded(runs.show))
 app.add_typer(runs.app, name="runs")
+app.add_typer(new.app, name="new")
 app.command("plugins")(guarded(plugins.plugins))
 app.command("doctor")(guarded(doctor.doctor))
 
