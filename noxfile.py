@@ -11,7 +11,7 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["tests", "lint", "types", "alone", "lowest", "build", "docs"]
+nox.options.sessions = ["tests", "lint", "types", "alone", "lowest", "build", "docs", "torch"]
 
 ROOT = Path(__file__).parent
 CORE, PLUGINS = "core", ["emloop_compat", "sklearn"]
@@ -73,6 +73,18 @@ def lowest(session: nox.Session) -> None:
     install(session, CORE, *PLUGINS, tools=("pytest", "hypothesis"), pins="constraints-lowest.txt")
     # Old libraries beside newer ones warn of one another's deprecations, which is not our doing.
     session.run("pytest", "--ignore=tests/docs", "-W", "default::DeprecationWarning", *session.posargs)
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """Check the torch backend, which no other session installs: torch is large."""
+    tools = ("torch==2.13.0", "mypy", "pytest", "hypothesis")
+    install(session, CORE, "torch", tools=tools)
+    session.run("mypy", "packages/torch/src")
+    session.run("pytest", "tests/torch", *session.posargs)
+    install(session, *PLUGINS)
+    session.run("pytest", "tests/torch/test_torch_main_loop.py", "tests/torch/test_torch_resume.py", *session.posargs)
+    session.run("pytest", "tests/docs", "tests/isolation/test_star.py", "-k", "torch")
 
 
 @nox.session

@@ -6,12 +6,14 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+from importlib.util import find_spec
 
 import pytest
 
 import mlcore
 
 PACKAGES = ["mlcore", "mlcore_emloop_compat", "mlcore_sklearn"]
+PACKAGES += ["mlcore_torch"] if find_spec("torch") and find_spec("mlcore_torch") else []
 
 
 def modules(package: str) -> list[str]:
