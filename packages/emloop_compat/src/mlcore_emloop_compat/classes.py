@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from mlcore.config import Config
 from mlcore.errors import MlcoreError, nearest
 from mlcore.model import check_options, check_recognisable, framework_class, import_object, made_class, wrap_options
-from mlcore.store import safe_name
 from mlcore_emloop_compat import hooks
 from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
@@ -106,9 +105,6 @@ def check_dataset(config: Config) -> None:
 def check_model(config: Config) -> None:
     """Refuse arguments that the model's class, or the function that makes it, does not take."""
     resolved = config.resolve()["model"]
-    if resolved.get("name") is not None:
-        with _at(config, "model.name"):
-            safe_name(resolved["name"])
     maker, made = resolve_maker(config, "model.class")
     if isinstance(maker, type) and issubclass(maker, AbstractModel):
         given = {"dataset", "log_dir", "restore_from"}

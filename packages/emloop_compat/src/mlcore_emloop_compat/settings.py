@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlcore.runs import RunSettings
+from mlcore.runs import Name, RunSettings
 from mlcore_emloop_compat.constants import EL_DEFAULT_TRAIN_STREAM
 
 Action = Literal["ignore", "warn", "error"]
@@ -26,7 +26,7 @@ class ModelSection(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     class_: str = Field(alias="class", description="Path of the class: an emloop model, or any that a backend knows")
-    name: str | None = Field(None, description="Name under which versions are stored; the run's name by default")
+    name: Name | None = Field(None, description="Name under which versions are stored; the run's name by default")
     inputs: list[str] | None = Field(None, description="Sources that the model reads")
     targets: list[str] | None = Field(None, description="Sources that it learns from")
     outputs: list[str] | None = Field(None, description="Variables that it computes")
@@ -59,7 +59,7 @@ class MainLoopSettings(RunSettings):
 
     dataset: DatasetSection = Field(description="Where batches come from")
     model: ModelSection = Field(description="What is trained")
-    hooks: list[str | dict[str, dict[str, Any] | None]] = Field(
+    hooks: list[str | dict[str, dict[str, Any] | None]] | None = Field(
         [], description="Loop hooks: names, or names with arguments"
     )
-    main_loop: LoopSection = Field(default_factory=LoopSection, description="How the loop works")
+    main_loop: LoopSection | None = Field(default_factory=LoopSection, description="How the loop works")

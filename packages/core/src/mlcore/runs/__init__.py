@@ -5,7 +5,7 @@ from mlcore.runs.find import find_run, list_runs, run_at
 from mlcore.runs.interrupt import Interruption, interruptible
 from mlcore.runs.job import Job, execute_job, plan_job, resume_job, run_file, start_job
 from mlcore.runs.run import Header, Restored, Run, current_run
-from mlcore.runs.runner import Runner, RunSettings
+from mlcore.runs.runner import Name, Runner, RunSettings
 from mlcore.runs.start import resume_run, start_run
 from mlcore.runs.view import Metric, RunView
 
@@ -16,6 +16,7 @@ __all__ = [
     "Interruption",
     "Job",
     "Metric",
+    "Name",
     "Restored",
     "Run",
     "RunSettings",

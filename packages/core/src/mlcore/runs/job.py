@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlcore.config import Config
-from mlcore.errors import ConfigError, MlcoreError, RunError
+from mlcore.errors import ConfigError, MlcoreError, RunError, StoreError
 from mlcore.plugins import PluginHost, current_host, use_host
 from mlcore.runs.choice import choose_runner
 from mlcore.runs.interrupt import Interruption, interruptible
@@ -16,7 +17,7 @@ from mlcore.runs.runner import Runner, RunSettings
 from mlcore.runs.source import importable
 from mlcore.runs.start import check_resumable, go_on, start_run, stored_config
 from mlcore.runs.view import RunView
-from mlcore.store import Store
+from mlcore.store import Store, safe_name
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ def plan_job(
     overrides, arguments = tuple(overrides), tuple(arguments)
     source = Path(path).resolve()
     if source.suffix == ".py":
-        return _check(_script(path, overrides, arguments), source.parent, (), source.stem, host)
+        return _check(_script(path, overrides, arguments), source.parent, (), _name_of(source), host)
     if arguments:
         raise ConfigError(f"{path} is a config, which takes no arguments", hint=_set_arguments(arguments))
     config = Config.read(path, overrides=overrides)
     folder = source if source.is_dir() else source.parent
-    return _check(config, folder, overrides, folder.name if source.stem == "config" else source.stem, host)
+    return _check(config, folder, overrides, _name_of(folder if source.stem == "config" else source), host)
 
 
 def _script(path: str | Path, overrides: tuple[str, ...], arguments: tuple[str, ...]) -> Config:
@@ -73,6 +74,13 @@ def _script(path: str | Path, overrides: tuple[str, ...], arguments: tuple[str, 
 
 def _set_arguments(arguments: tuple[str, ...]) -> str:
     return f"for a script's config: arguments='[{', '.join(arguments)}]'"
+
+
+def _name_of(path: Path) -> str:
+    """A run's name by its config's path; none where that could not be stored."""
+    with suppress(StoreError):
+        return safe_name(path.stem)
+    return ""
 
 
 def _check(config: Config, source: Path, overrides: tuple[str, ...], name: str, host: PluginHost | None) -> Job:

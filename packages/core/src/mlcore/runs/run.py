@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from mlcore.bundle import Bundle
 from mlcore.checkpoint import Checkpoint, Checkpoints
 from mlcore.config import Config
-from mlcore.errors import SupersededError
+from mlcore.errors import MlcoreError, SupersededError
 from mlcore.events import Bus, CheckpointSaved, MetricsLogged, ModelSaved, RunFailed, RunFinished, RunStarted
 from mlcore.journal import JournalWriter
 from mlcore.model import Labels, Model
@@ -168,6 +168,8 @@ class Run:
             else:
                 self._end_with(error)
         finally:
+            with contextlib.suppress(MlcoreError):  # it was told; what is not in the store yet stays in the spool
+                self._journal.close()
             self.bus.close()
             self._files.close()
             self.store.writer.release()
@@ -177,8 +179,12 @@ class Run:
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status = status
-        self.bus.channel(RunFinished).emit(RunFinished(status, reason))
-        self._files.ship()
+        try:
+            self.bus.channel(RunFinished).emit(RunFinished(status, reason))
+            self._files.ship()
+        except Exception as error:
+            self._end_with(error)
+            raise
         self._journal.write("status", sync=True, status=status, reason=reason)
         self._journal.close()
 
@@ -195,7 +201,7 @@ class Run:
                 self._fail(error, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
             self._journal.close()
         except Exception as second:  # noqa: BLE001 - told in a note of the error that is on its way
-            error.add_note(f"the end of run {self.id} could not be recorded: {second}")
+            error.add_note(f"the end of run {self.id} could not be recorded: {getattr(second, 'what', second)}")
 
     def _exit(self, ending: SystemExit) -> None:
         """What ends by `sys.exit` has finished, unless it says otherwise."""

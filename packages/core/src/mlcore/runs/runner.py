@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mlcore.config import Config
+from mlcore.errors import StoreError
 from mlcore.runs.run import Run
+from mlcore.store import safe_name
+
+
+def _checked_name(text: str) -> str:
+    try:
+        return safe_name(text)
+    except StoreError as error:
+        raise ValueError(error.what) from error
+
+
+# A name under which something is stored: of a run, of a model.
+Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 class RunSettings(BaseModel):
@@ -17,7 +30,7 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     runner: str | None = Field(None, description="Which runner executes this config; found by its sections without it")
-    name: str | None = Field(None, description="Name of the run, for people")
+    name: Name | None = Field(None, description="Name of the run, and of models that it stores without a name")
     seed: int | None = Field(None, ge=0, description="Of everything random; drawn and recorded when not given")
 
 
