@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 
 from mlcore.config import Config
-from mlcore.errors import nearest
+from mlcore.errors import ConfigError, nearest
 from mlcore.events import Warned
 from mlcore.runs.console import Console
 from mlcore.runs.run import Run
@@ -54,11 +54,9 @@ class ScriptRunner:
             hint = nearest(path.name, here) if here else f"there is no Python file in {path.parent}"
             raise config.error("script", f"there is no file {path}", hint)
         try:
-            source = path.read_bytes()
+            _compile(path)
         except OSError as error:
             raise config.error("script", f"{path} cannot be read: {error.strerror}") from error
-        with warnings.catch_warnings(action="ignore"):  # they come when it runs
-            compile(source, str(path), "exec", dont_inherit=True)
 
     def plan(self, config: Config) -> Iterable[str]:
         """Name the program."""
@@ -87,6 +85,23 @@ class ScriptRunner:
 
 def _path(settings: ScriptSettings) -> Path:
     return Path(source_folder(), settings.script)
+
+
+def _compile(path: Path) -> None:
+    """See whether it is Python.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    with warnings.catch_warnings(action="ignore"):  # they come when it runs
+        try:
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            text = (getattr(error, "text", None) or "").strip()
+            where = f"{path}:{line}:{getattr(error, 'offset', None) or 1}" if line else str(path)
+            what = f"this is no Python: {getattr(error, 'msg', error)}"
+            raise ConfigError(what, where=where, hint=f"look at: {text}" if text else None) from error
 
 
 def _run(path: Path, arguments: Sequence[str]) -> None:
