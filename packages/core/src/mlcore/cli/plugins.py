@@ -72,5 +72,10 @@ def _row(record: PluginRecord) -> tuple[str, ...]:
         f"{record.distribution or '-'} {record.version or ''}".strip(),
         record.status,
         f"{record.seconds * 1000:.1f}",
-        record.error or ", ".join(f"{kind} {name}" for kind, name in record.offers),
+        record.error or ", ".join(_offers(record)),
     )
+
+
+def _offers(record: PluginRecord) -> list[str]:
+    listens = ["listener"] if "mlcore_subscribe" in record.hooks else []
+    return [*(f"{kind} {name}" for kind, name in record.offers), *listens]

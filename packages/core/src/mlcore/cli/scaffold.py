@@ -1,7 +1,7 @@
 """New packages from the templates that mlcore ships: every file is written, or none.
 
-A template is a file `mlcore/templates/<folder>/<path>.tmpl`. `$name` and its like are replaced in it (`$$` is a `$`), and
-`__module__` and `dot-` in its path.
+A template is a file `mlcore/templates/<folder>/<path>.tmpl`. `$name` and its like are replaced in it (`$$` is a `$`),
+and `__module__` and `dot-` in its path.
 """
 
 from __future__ import annotations

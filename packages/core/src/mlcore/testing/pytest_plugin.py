@@ -1,8 +1,11 @@
-"""Fixtures for the tests of plugins and projects. Nothing is loaded unasked: say so in `conftest.py`,
+"""Fixtures for the tests of plugins and projects.
+
+In `conftest.py`:
 
     pytest_plugins = ["mlcore.testing.pytest_plugin"]
 
-An entry point would load this into every session of everybody who has mlcore installed, whatever they test.
+Nothing loads it unasked: an entry point would do so in every session of everybody who has mlcore installed, whatever
+they test.
 """
 
 from __future__ import annotations

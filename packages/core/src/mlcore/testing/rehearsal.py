@@ -35,7 +35,7 @@ WORK = (
 Cut: TypeAlias = Callable[[Run], None]
 
 
-class CutShort(Exception):  # noqa: N818  it is no error of anybody
+class CutShort(Exception):
     """The run was cut short, as a test wanted it."""
 
 
