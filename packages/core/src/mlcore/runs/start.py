@@ -11,8 +11,8 @@ from typing import Any
 from mlcore.checkpoint import Checkpoints
 from mlcore.config import Config, without_secret
 from mlcore.errors import ConfigError, RunBusyError, RunError
-from mlcore.plugins import PluginHost, current_host
 from mlcore.journal import ship_spools
+from mlcore.plugins import PluginHost, current_host
 from mlcore.runs.attempt import Attempts
 from mlcore.runs.environment import describe, difference
 from mlcore.runs.find import run_folder
@@ -20,7 +20,7 @@ from mlcore.runs.ids import new_id, tail
 from mlcore.runs.randomness import draw_seed, seed_everything
 from mlcore.runs.run import Header, Run
 from mlcore.runs.view import SILENCE, RunView
-from mlcore.store import Folder, Store, find_store
+from mlcore.store import Folder, Store, find_store, safe_name
 
 
 def start_run(
@@ -49,6 +49,7 @@ def start_run(
         overrides: What was changed in the config, for the record; they are applied already.
         host: The plugins that may subscribe.
     """
+    name = safe_name(name) if name else None
     config = config if isinstance(config, Config) else Config.of(config or {})
     place = store if isinstance(store, Store) else Store(find_store(store).url)
     place.prepare()
