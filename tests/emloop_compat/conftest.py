@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlcore.checkpoint import read_state, write_state
 from mlcore.plugins import PluginHost, use_host
 from mlcore.runs import RunView, execute_job, find_run, plan_job, resume_job, start_job
-from mlcore.store import Store
+from mlcore.store import Store, as_folder
 from mlcore_emloop_compat import AbstractDataset, AbstractHook, AbstractModel, ArrayStream, BaseDataset, MainLoop
 
 HERE = __name__
@@ -209,3 +210,24 @@ def make_loop(hooks=(), train=((1, 2), (3,)), valid=((4,),), model=None, **argum
 
 def remove(path):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def profile(**counts):
+    """The shape of a profile: how many seconds are in each list."""
+    parts = ("read_batch", "eval_batch", "after_batch_hooks")
+    return {f"{part}_{stream}": count for stream, count in counts.items() for part in parts} | {"after_epoch_hooks": 1}
+
+
+def after_epoch(hook, epoch_id=1, **streams):
+    """Call a hook after an epoch, and return the epoch's data."""
+    data = {name: dict(stream) for name, stream in streams.items()}
+    hook.after_epoch(epoch_id=epoch_id, epoch_data=data)
+    return data
+
+
+def revived(hook, fresh, tmp_path):
+    """A fresh hook with the state of another, which went through a checkpoint's file."""
+    tmp_path.mkdir(exist_ok=True)
+    write_state(hook.state_dict(), tmp_path)
+    fresh.load_state_dict(read_state(as_folder(tmp_path)))
+    return fresh

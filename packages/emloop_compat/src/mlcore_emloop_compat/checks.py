@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
-from mlcore.errors import MlcoreError, nearest
+from mlcore.errors import nearest
 from mlcore_emloop_compat.types import ActionError, ArgumentError, Batch, BatchError, OverlapError
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,23 @@ class BatchChecks:
         self._model = model
         self._on_empty_batch, self._on_unused_sources = on_empty_batch, on_unused_sources
         self._unused_told = False
+
+    def measure(self, batch: Any, stream: str, error: Exception) -> set[int]:  # whatever a stream gave
+        """The lengths of a batch whose sources are not all arrays.
+
+        Args:
+            batch: What the stream gave.
+            stream: Its name.
+            error: What reading it as arrays raised.
+        """
+        if not isinstance(batch, Mapping):
+            what = f"the stream {stream!r} gave a {type(batch).__name__} instead of a batch"
+            raise BatchError(what, hint="a batch is a mapping of source names to sequences of equal length") from error
+        for name, values in batch.items():
+            if not hasattr(values, "__len__") or getattr(values, "shape", None) == ():
+                what = f"the source {name!r} of a batch of the stream {stream!r} is a single {type(values).__name__}"
+                raise BatchError(what, hint="a source has a value for each example") from error
+        return set(map(len, batch.values()))
 
     def lengths(self, batch: Batch, stream: str) -> None:
         """A batch is either empty, which may be allowed, or ragged, which never is."""
@@ -57,31 +74,22 @@ class BatchChecks:
             act(self._on_unused_sources, f"the model does not use the sources {names} of the stream {stream!r}")
             self._unused_told = True
 
-    def refuse(self, batch: object, stream: str, error: Exception) -> NoReturn:
-        """Raise what is wrong with something that could not be read as a batch.
+    def refuse_outputs(self, batch: Batch, outputs: object, error: Exception | None = None) -> NoReturn:
+        """Raise what is wrong with outputs that could not be put beside the batch.
 
         Args:
-            batch: What the stream gave.
-            stream: Its name.
-            error: What reading it raised.
+            batch: What the model was given.
+            outputs: What it returned.
+            error: What reading them raised.
         """
-        if not isinstance(batch, Mapping):
-            what = f"the stream {stream!r} gave a {type(batch).__name__} instead of a batch"
-            raise BatchError(what, hint="a batch is a mapping of source names to sequences of equal length") from error
-        for name, values in batch.items():
-            if not hasattr(values, "__len__") or getattr(values, "shape", None) == ():
-                what = f"the source {name!r} of a batch of the stream {stream!r} is a single {type(values).__name__}"
-                raise BatchError(what, hint="a source has a value for each example") from error
-        raise error
-
-    def bad_outputs(self, batch: Batch, outputs: object) -> MlcoreError:
-        """The error for outputs that the main loop cannot put beside the batch."""
         kind = type(self._model).__qualname__
         if not isinstance(outputs, Mapping):
             what = f"{kind}.run returned a {type(outputs).__name__} instead of a mapping of output names to values"
-            return BatchError(what)
+            raise BatchError(what) from error
+        if error is not None:
+            raise error
         both = ", ".join(sorted(batch.keys() & outputs.keys()))
-        return OverlapError(f"{kind}.run returned outputs with names of sources: {both}", hint="rename the outputs")
+        raise OverlapError(f"{kind}.run returned outputs with names of sources: {both}", hint="rename the outputs")
 
 
 def check_action(name: str, action: str, valid: Sequence[str] = ACTIONS) -> None:

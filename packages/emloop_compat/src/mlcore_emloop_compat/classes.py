@@ -13,6 +13,7 @@ from mlcore_emloop_compat import hooks
 from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
 from mlcore_emloop_compat.models import AbstractModel
+from mlcore_emloop_compat.types import HookError
 from mlcore_emloop_compat.utils.reflection import Parameters, constructor_parameters, function_parameters
 
 Key: TypeAlias = str | tuple[str | int, ...]
@@ -147,7 +148,7 @@ def _check_arguments(
 
 def check_hooks(config: Config) -> None:
     """Refuse hooks that do not exist, and arguments that they do not take."""
-    for index, item in enumerate(config.get("hooks", None) or []):
+    for index, item in enumerate(config.resolve().get("hooks") or []):
         if isinstance(item, Mapping) and len(item) != 1:
             names = ", ".join(map(str, item)) or "nothing"
             raise config.error(
@@ -168,3 +169,16 @@ def _check_hook(config: Config, key: Key, name: str, arguments: Mapping[str, Any
             )
     for argument in sorted(parameters.required - arguments.keys() - set(GIVEN_TO_HOOKS)):
         raise config.error(key, f"{name} needs the argument {argument!r}", f"write `{name}: {{{argument}: …}}`")
+    if cls in OWN_HOOKS.values():
+        _try_hook(config, key, cls, arguments)
+
+
+def _try_hook(config: Config, key: Key, cls: type[AbstractHook], arguments: Mapping[str, Any]) -> None:
+    """Make a hook of ours, which does nothing but look at its arguments."""
+    with _at(config, key):
+        try:
+            cls(**{**dict.fromkeys(GIVEN_TO_HOOKS), **arguments})
+        except (TypeError, ValueError) as error:
+            if isinstance(error, MlcoreError):
+                raise
+            raise HookError(f"{cls.__name__} does not take these arguments: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import operator
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -196,26 +197,25 @@ class MainLoop:
     def _run_batches(self, stream: StreamWrapper, name: str, epoch: int, *, train: bool) -> None:
         """The hot loop: everything that does not change within a pass is fetched before it."""
         clock, control = time.perf_counter, current_run() or self
-        read, evaluate, hooked = (
-            self._profiled(f"{part}_{name}") for part in ("read_batch", "eval_batch", "after_batch_hooks")
-        )
         step, checks, size = self._step(stream, train=train), self._checks, self._fixed_batch_size
         after_batch, channel = self._hooks.after_batch(), self._bus.channel(BatchFinished)
-        batches: Iterator[Any] = stream.begin()  # batches, if the dataset is as it should be
-        checked: Set[str] | None = None
         number = self._batches[name] = self._batches.get(name, 0)
+        checked: Set[str] | None = None
+        arrays = True
+        times = [clock()]
+        batches: Iterator[Any] = stream.begin()  # batches, if the dataset is as it should be
         while True:
             if control.stopping is not None:
                 self._check_stop()  # raises
-            began = clock()
             batch = next(batches, _END)
             if batch is _END:
                 break
             fetched = clock()
             try:
-                lengths = {len(values) for values in batch.values()}
-            except (AttributeError, TypeError) as error:
-                checks.refuse(batch, name, error)
+                # Where all sources are arrays, their shapes are quicker than len().
+                lengths = {values.shape[0] for values in batch.values()} if arrays else set(map(len, batch.values()))
+            except (AttributeError, IndexError, TypeError) as error:
+                arrays, lengths = False, checks.measure(batch, name, error)
             if len(lengths) != 1 or 0 in lengths:
                 checks.lengths(batch, name)
                 continue
@@ -226,9 +226,12 @@ class MainLoop:
                 continue
             outputs = step(batch)
             evaluated = clock()
-            if not isinstance(outputs, Mapping) or not batch.keys().isdisjoint(outputs):
-                raise checks.bad_outputs(batch, outputs)
-            data = {**batch, **outputs}
+            try:
+                data = {**batch, **outputs}
+            except TypeError as error:
+                checks.refuse_outputs(batch, outputs, error)
+            if len(data) != len(batch) + len(outputs):
+                checks.refuse_outputs(batch, outputs)
             self._batches[name] = number = number + 1
             try:
                 for call in after_batch:
@@ -236,12 +239,18 @@ class MainLoop:
             finally:  # also when a hook ends the training: the model has seen the batch
                 if channel.listeners:
                     channel.emit(BatchFinished(number, name, epoch, data, train))
-            read(fetched - began)
-            evaluate(evaluated - fetched)
-            hooked(clock() - evaluated)
+            times += (fetched, evaluated, clock())
+        self._keep_times(name, times)
 
-    def _profiled(self, key: str) -> Callable[[float], None]:
-        return self._epoch_profile.setdefault(key, []).append
+    def _keep_times(self, name: str, times: Sequence[float]) -> None:
+        """From clock readings (a first one, then after reading, evaluation and hooks of each batch) to seconds."""
+        ends, fetched, evaluated = times[::3], times[1::3], times[2::3]
+        for part, later, earlier in (
+            ("read_batch", fetched, ends),
+            ("eval_batch", evaluated, fetched),
+            ("after_batch_hooks", ends[1:], evaluated),
+        ):
+            self._epoch_profile[f"{part}_{name}"] = list(map(operator.sub, later, earlier))
 
     def _step(self, stream: StreamWrapper, *, train: bool) -> Callable[[Batch], Any]:
         """How to call the model: emloop's models take the stream as well, the core's do not."""
