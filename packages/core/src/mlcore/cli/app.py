@@ -6,6 +6,7 @@ A plugin's command is only a name until it is invoked; then what the entry point
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -21,15 +22,21 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # typer's context class moved between versions
         """Names in the order of the help."""
-        return [*super().list_commands(ctx), *(name for name in command_entry_points() if name not in self.commands)]
+        return [*super().list_commands(ctx), *(name for name in _of_plugins() if name not in self.commands)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # a command of typer
         """The command; a plugin's is a stand-in in the help, so that listing imports nothing."""
         found = super().get_command(ctx, cmd_name)
-        plugin = None if found else command_entry_points().get(cmd_name)
+        plugin = None if found else _of_plugins().get(cmd_name)
         if plugin is None:
             return found
         return _placeholder(plugin) if _only_listing() else _imported(plugin)
+
+
+@cache
+def _of_plugins() -> dict[str, Command]:
+    """Read once: a help text asks for each command by its name."""
+    return command_entry_points()
 
 
 def _only_listing() -> bool:
