@@ -14,7 +14,13 @@ from mlcore_emloop_compat.datasets import BaseDataset
 from mlcore_emloop_compat.hooks import AbstractHook
 from mlcore_emloop_compat.models import AbstractModel
 from mlcore_emloop_compat.types import HookError
-from mlcore_emloop_compat.utils.reflection import Parameters, constructor_parameters, function_parameters
+from mlcore_emloop_compat.utils.reflection import (
+    Parameters,
+    constructor_parameters,
+    constructor_types,
+    function_parameters,
+    type_fault,
+)
 
 Key: TypeAlias = str | tuple[str | int, ...]
 # Keys of the model section that are not the constructor's, where the class is no emloop model.
@@ -182,3 +188,7 @@ def _try_hook(config: Config, key: Key, cls: type[AbstractHook], arguments: Mapp
             if isinstance(error, MlcoreError):
                 raise
             raise HookError(f"{cls.__name__} does not take these arguments: {error}") from error
+    types = constructor_types(cls)
+    for argument, value in arguments.items():
+        if fault := type_fault(types.get(argument, Any), value):
+            raise config.error((*key, argument), f"{cls.__name__}'s {argument} is {value!r}: {fault}")

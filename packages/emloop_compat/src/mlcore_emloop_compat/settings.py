@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from mlcore.runs import Name, RunSettings
 from mlcore_emloop_compat.constants import EL_DEFAULT_TRAIN_STREAM
@@ -54,12 +55,21 @@ class LoopSection(BaseModel):
     skip_zeroth_epoch: bool = Field(False, description="Begin with training instead of an evaluation")
 
 
+def _hook_item(item: Any) -> Any:  # a YAML value
+    """One plain sentence instead of a complaint for each member of the union."""
+    named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
+    if isinstance(item, str) or (named and all(value is None or isinstance(value, Mapping) for value in item.values())):
+        return item
+    raise ValueError("a hook is a name, or a name with its arguments: `Name: {argument: value}`")
+
+
+HookItem = Annotated[str | dict[str, dict[str, Any] | None], BeforeValidator(_hook_item)]
+
+
 class MainLoopSettings(RunSettings):
     """A config of the main loop."""
 
     dataset: DatasetSection = Field(description="Where batches come from")
     model: ModelSection = Field(description="What is trained")
-    hooks: list[str | dict[str, dict[str, Any] | None]] | None = Field(
-        [], description="Loop hooks: names, or names with arguments"
-    )
+    hooks: list[HookItem] | None = Field([], description="Loop hooks: names, or names with arguments")
     main_loop: LoopSection | None = Field(default_factory=LoopSection, description="How the loop works")

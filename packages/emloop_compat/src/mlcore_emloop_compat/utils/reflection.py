@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,23 @@ def constructor_parameters(cls: type, *, method: str = "__init__", closed_by: ty
     names = frozenset(name for function in asked for name in _named(function))
     ends = len(passing) < len(line) or (closed_by is not None and issubclass(cls, closed_by))
     return Parameters(names, _required(line[0]) if line else frozenset(), open=bool(line) and not ends)
+
+
+def constructor_types(cls: type) -> dict[str, Any]:  # annotations
+    """The annotations of a class's constructor, and of those of its bases, by parameter."""
+    line = [vars(base)["__init__"] for base in reversed(cls.__mro__) if base is not object and "__init__" in vars(base)]
+    return {name: hint for function in line for name, hint in get_type_hints(function).items()}
+
+
+def type_fault(annotation: Any, value: Any) -> str | None:  # whatever annotations and values there are
+    """What is wrong with a value for an annotated parameter, in words; None if nothing is."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        return " or ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
+    return None
 
 
 def function_parameters(function: Any) -> Parameters:  # a function, however it was made
