@@ -87,6 +87,7 @@ class JournalWriter:
         self._inbox: SimpleQueue[_Request | None] = SimpleQueue()
         self._trouble: Exception | None = None
         self._woken = self._closed = False
+        self._kept = True  # whether all that was taken is at least in the spool
         self._seq, self._wrote, self._pid = 0, monotonic(), os.getpid()
         self._sink = open_sink(folder, attempt, writer, guard or _allow)
         self._thread = Thread(target=self._work, name=f"mlcore-journal-{self._key}", daemon=True)
@@ -141,7 +142,8 @@ class JournalWriter:
         """Flush and let go of the file; a second call does nothing.
 
         Raises:
-            StoreError: What is buffered could not be written or shipped. The writer stays open, and goes on trying.
+            StoreError: What is buffered could not be written: then the writer stays open, and goes on trying. Or it
+                could not be shipped: then it stays in the spool.
         """
         if self._closed or os.getpid() != self._pid:  # a forked child has nothing of its own to close
             return
@@ -225,7 +227,7 @@ class JournalWriter:
             trouble: Exception | None = None
         except Exception as error:  # noqa: BLE001  every caller is told from now on, until a later turn succeeds
             answers, trouble = [error] * len(requests), error
-        if any(request.last for request in requests) and (trouble is None or isinstance(trouble, SupersededError)):
+        if any(request.last for request in requests) and (self._kept or isinstance(trouble, SupersededError)):
             self._end()
             trouble = MlcoreError(f"the journal writer {self._key} is closed")
         self._trouble = trouble
@@ -244,8 +246,10 @@ class JournalWriter:
             numbers.append(self._seq + len(lines))
         if not lines and self._silent():
             lines.append(encode_record(self._seq + 1, round(clock(), 3), encode_fields(BEAT, {})))
+        self._kept = False
         self._append(lines, sync=any(request.sync for request in requests))
         del self._pending[:taken]
+        self._kept = True
         if any(request.sync or request.tail is None for request in requests):
             self._sink.ship(now=True)
         return numbers

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRIES = 6
+TRIES = 8
 FIRST_PAUSE = 0.1  # seconds; each pause is twice the one before, give or take a half
 # No try begins later than this: filesystems such as s3fs try for ten seconds themselves before they say anything.
 PATIENCE = 30.0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +48,7 @@ class Writer:
         """
         if self._shared or self._is_mine():
             return
-        self._folder.put_bytes(KEY, json.dumps(Process.current().record()).encode() + b"\n")
+        self._folder.put_bytes(KEY, json.dumps(asdict(Process.current())).encode() + b"\n")
         if not self._claimed:
             self._claimed = True
             atexit.register(self._release_at_exit)
@@ -74,10 +75,10 @@ class Writer:
 
     def _holder(self) -> Process | None:
         try:
-            return Process.of(json.loads(self._folder.read_bytes(KEY)))
+            return Process(**json.loads(self._folder.read_bytes(KEY)))
         except KeyMissingError:
             return None
-        except (ValueError, AttributeError):  # half of it, from a process that died writing it
+        except (ValueError, TypeError):  # half of it, from a process that died writing it
             return None
 
     def _release_at_exit(self) -> None:
