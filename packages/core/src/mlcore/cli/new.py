@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlcore.cli.common import print_json
 from mlcore.cli.guard import guarded
+from mlcore.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from mlcore.cli.scaffold import Package
 
 app = typer.Typer(
     help="Write the package of a new plugin or project.",
@@ -42,24 +48,32 @@ def plugin(
     name: Name,
     kind: Annotated[Kind, typer.Option("--kind", help="What the plugin brings.")],
     directory: Directory = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a plugin: an installable package that works, to be changed into yours."""
     from mlcore.cli.scaffold import named, write
 
     package = named(name, "plugin", _DESCRIPTIONS[kind])
     folder = write(package, ("plugin", f"plugin-{kind.value}"), directory)
-    typer.echo(f"plugin {package.name} ({kind.value}) is in {folder}")
-    typer.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest && mlcore plugins --check {package.module}")
+    steps = f"pip install -e '.[test]' && pytest && mlcore plugins --check {package.module}"
+    _tell(package, kind.value, folder, steps, json=json)
 
 
-def project(name: Name, directory: Directory = None) -> None:
+def project(name: Name, directory: Directory = None, json: JsonOption = False) -> None:
     """Write a project: a config that trains at once, its dataset and their tests."""
     from mlcore.cli.scaffold import named, write
 
     package = named(name, "project", "Trainings by mlcore")
     folder = write(package, ("project",), directory)
-    typer.echo(f"project {package.name} is in {folder}")
-    typer.echo(f"next: cd {folder} && mlcore run train.yaml")
+    _tell(package, "project", folder, "mlcore run train.yaml", json=json)
+
+
+def _tell(package: Package, kind: str, folder: Path, steps: str, *, json: bool) -> None:
+    if json:
+        print_json({"name": package.name, "module": package.module, "kind": kind, "path": str(folder.resolve())})
+        return
+    typer.echo(f"{kind} {package.name} is in {folder}")
+    typer.echo(f"next: cd {shlex.quote(str(folder))} && {steps}")
 
 
 app.command("plugin")(guarded(plugin))
