@@ -112,7 +112,9 @@ def mlcore_register_executors(register: Register) -> None:
 
 @hookspec
 def mlcore_register_standins(register: Register) -> None:
-    """Offer stand-ins: import names of other projects that `mlcore run --compat` serves.
+    """Offer stand-ins: packages that programs find under another project's import name, with `mlcore run --compat`.
+
+    The target is a package; its modules have the names and contents that such programs expect below theirs.
 
     When: as plugins are loaded; a stand-in acts only when the user gives `--compat`.
     How often: once per process.
@@ -125,7 +127,7 @@ def mlcore_register_standins(register: Register) -> None:
 
         @hookimpl
         def mlcore_register_standins(register: Register) -> None:
-            register("oldlib", "mlcore_oldlib.standin:MODULES")
+            register("oldlib", "mlcore_oldlib")
     """
 
 

@@ -25,3 +25,9 @@ def mlcore_register_backends(register: Register) -> None:
         frameworks=("mlcore_emloop_compat",),
         samples="mlcore_emloop_compat.samples:backend_samples",
     )
+
+
+@hookimpl
+def mlcore_register_standins(register: Register) -> None:
+    """This package, for programs that import emloop."""
+    register("emloop", "mlcore_emloop_compat")

@@ -19,14 +19,18 @@ Overrides = Annotated[
 ]
 
 
+# What `--compat` without names stands for.
+_EVERY = "*"
+
+
 class RunCommand(TyperCommand):
-    """Keeps apart what stands after `--`: it belongs to the script."""
+    """Keeps apart what stands after `--`, which belongs to the script, and lets `--compat` stand alone."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer's context class moved between versions
-        """Take it away, for `run` to find in `ctx.obj`."""
+        """Take the script's arguments away, for `run` to find in `ctx.obj`."""
         own, after = (args[: args.index("--")], args[args.index("--") + 1 :]) if "--" in args else (args, [])
         ctx.obj = after
-        return super().parse_args(ctx, own)
+        return super().parse_args(ctx, [f"--compat={_EVERY}" if word == "--compat" else word for word in own])
 
 
 def run(
@@ -46,6 +50,14 @@ def run(
         bool, typer.Option("--dry-run", help="Show the effective config and what would be built; touch nothing.")
     ] = False,
     executor: ExecutorOption = None,
+    compat: Annotated[
+        str | None,
+        typer.Option(
+            "--compat",
+            metavar="[=NAME,…]",
+            help="Let our packages stand in for the projects that a program was written for; for all without names.",
+        ),
+    ] = None,
     no_plugin: NoPluginOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -55,8 +67,9 @@ def run(
     arguments: list[str] = ctx.obj
     if file.suffix != ".py":  # as everywhere, -- may also stand before the rest of a command
         overrides, arguments = [*(overrides or ()), *arguments], []
-    with plugins(no_plugin), chosen_executor(executor):
-        job = plan_job(file, overrides or (), arguments=arguments)
+    with plugins(no_plugin) as host, chosen_executor(executor):
+        names = host.standins if compat == _EVERY else [name for name in (compat or "").split(",") if name]
+        job = plan_job(file, overrides or (), arguments=arguments, compat=names)
         if dry_run:
             _show_plan(job, json=json)
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlcore.errors import PluginError, nearest
 from mlcore.plugins.records import PluginRecord, one_line
-from mlcore.plugins.targets import check_target, import_target
+from mlcore.plugins.targets import check_module, check_target, import_target
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
@@ -72,7 +72,8 @@ class Registrar:
         if not _is_name(name):
             raise PluginError(f"{name!r} is no name for a {self._kind}: letters, digits, '_', '-' and '.' make one")
         self._record.offers.append((self._kind, name))
-        wrong = check_target(target) or _wrong_option(options)
+        check = check_module if self._kind == "stand-in" else check_target
+        wrong = check(target) or _wrong_option(options)
         if wrong:
             raise PluginError(f"{self._kind} {name!r}: {wrong}")
         if name in self.entries:

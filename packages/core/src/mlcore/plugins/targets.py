@@ -1,4 +1,7 @@
-"""Targets: the strings `package.module:Name` that stand for things which are imported when they are needed."""
+"""Targets: the strings `package.module:Name` that stand for things which are imported when they are needed.
+
+Where a module itself is meant, it is `package.module`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _TARGET = re.compile(f"{_NAME}:{_NAME}")
+_MODULE = re.compile(_NAME)
 
 
 def check_target(target: object) -> str | None:
@@ -20,6 +24,13 @@ def check_target(target: object) -> str | None:
     return f"a string 'package.module:Name' is wanted, not {target!r}{meant}"
 
 
+def check_module(target: object) -> str | None:
+    """Say what is wrong with a target that must be a module, or None."""
+    if isinstance(target, str) and _MODULE.fullmatch(target):
+        return None
+    return f"the name of a module, 'package.module', is wanted, not {target!r}"
+
+
 def import_target(target: str) -> Any:  # whatever stands there
     """Import what a well-formed target names.
 
@@ -28,4 +39,4 @@ def import_target(target: str) -> Any:  # whatever stands there
         AttributeError: It has no such name.
     """
     module, _, name = target.partition(":")
-    return reduce(getattr, name.split("."), importlib.import_module(module))
+    return reduce(getattr, name.split(".") if name else (), importlib.import_module(module))

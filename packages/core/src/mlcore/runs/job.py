@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlcore.config import Config
 from mlcore.errors import ConfigError, MlcoreError, RunError, StoreError
+from mlcore.events import Warned
 from mlcore.plugins import PluginHost, current_host, use_host
 from mlcore.runs.choice import choose_runner
 from mlcore.runs.interrupt import Interruption, interruptible
@@ -17,6 +18,7 @@ from mlcore.runs.runner import Runner, RunSettings
 from mlcore.runs.source import importable
 from mlcore.runs.start import check_resumable, go_on, start_run, stored_config
 from mlcore.runs.view import RunView
+from mlcore.standins import standing_in
 from mlcore.store import Store, safe_name
 
 
@@ -39,6 +41,7 @@ def plan_job(
     host: PluginHost | None = None,
     *,
     arguments: Iterable[str] = (),
+    compat: Iterable[str] = (),
 ) -> Job:
     """Read and check a config file, or a Python script.
 
@@ -47,29 +50,34 @@ def plan_job(
         overrides: `KEY=VALUE` changes of a config.
         host: The plugins to use.
         arguments: Of a script.
+        compat: Import names of other projects that our packages stand in for; `mlcore.standins`.
 
     Raises:
         ConfigError: Where and what is wrong, and what to write instead.
         PluginError: A plugin that it needs is missing or broken.
     """
-    overrides, arguments = tuple(overrides), tuple(arguments)
+    overrides, arguments, compat = tuple(overrides), tuple(arguments), tuple(compat)
     source = Path(path).resolve()
     if source.suffix == ".py":
-        return _check(_script(path, overrides, arguments), source.parent, (), _name_of(source), host)
+        return _check(_script(path, overrides, arguments, compat), source.parent, (), _name_of(source), host)
     if arguments:
         raise ConfigError(f"{path} is a config, which takes no arguments", hint=_set_arguments(arguments))
+    if compat:
+        overrides = (*overrides, f"compat=[{', '.join(compat)}]")
     config = Config.read(path, overrides=overrides)
     folder = source if source.is_dir() else source.parent
     return _check(config, folder, overrides, _name_of(folder if source.stem == "config" else source), host)
 
 
-def _script(path: str | Path, overrides: tuple[str, ...], arguments: tuple[str, ...]) -> Config:
+def _script(
+    path: str | Path, overrides: tuple[str, ...], arguments: tuple[str, ...], compat: tuple[str, ...]
+) -> Config:
     from mlcore.runs.script import script_config
 
     if overrides:
         what = f"{overrides[0]!r} would change a config, but {path} is a script"
         raise ConfigError(what, hint=f"arguments of a script come after --: mlcore run {path} -- {' '.join(overrides)}")
-    return script_config(Path(path), arguments)
+    return script_config(Path(path), arguments, compat)
 
 
 def _set_arguments(arguments: tuple[str, ...]) -> str:
@@ -88,7 +96,8 @@ def _check(config: Config, source: Path, overrides: tuple[str, ...], name: str, 
     runner_name, runner = choose_runner(config, host)
     with importable(source), use_host(host):
         settings = config.validate(runner.schema)
-        runner.check(config)
+        with standing_in(settings.compat, host):
+            runner.check(config)
     return Job(config, settings, runner_name, runner, source, overrides, name)
 
 
@@ -145,8 +154,11 @@ def execute_job(job: Job, run: Run) -> Interruption:
         SystemExit: A script ended with that code.
     """
     at_once = not getattr(job.runner, "has_borders", True)
-    with importable(job.source), run, interruptible(run, at_once=at_once) as interruption:
-        job.runner.execute(run)
+    with importable(job.source), run, standing_in(job.settings.compat, run.host) as hidden:
+        for line in hidden:
+            run.bus.channel(Warned).emit(Warned(line))
+        with interruptible(run, at_once=at_once) as interruption:
+            job.runner.execute(run)
     return interruption
 
 
@@ -155,6 +167,7 @@ def run_file(
     overrides: Iterable[str] = (),
     *,
     arguments: Iterable[str] = (),
+    compat: Iterable[str] = (),
     store: Store | str | None = None,
     name: str | None = None,
     seed: int | None = None,
@@ -166,6 +179,7 @@ def run_file(
         path: YAML, JSON or Python.
         overrides: `KEY=VALUE`, values as YAML.
         arguments: Of a script.
+        compat: Import names of other projects that our packages stand in for.
         store: Where the run is kept.
         name: Of the run.
         seed: Of everything random.
@@ -174,7 +188,7 @@ def run_file(
     Raises:
         RunError: A script ended with an exit code other than 0.
     """
-    job = plan_job(path, overrides, host, arguments=arguments)
+    job = plan_job(path, overrides, host, arguments=arguments, compat=compat)
     run = start_job(job, store=store, name=name, seed=seed, host=host)
     try:
         execute_job(job, run)

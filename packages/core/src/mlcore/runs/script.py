@@ -33,11 +33,12 @@ class ScriptSettings(RunSettings):
     arguments: list[str] = Field([], description="What the script finds in sys.argv, after its own name")
 
 
-def script_config(path: Path, arguments: Iterable[str]) -> Config:
+def script_config(path: Path, arguments: Iterable[str], compat: Iterable[str] = ()) -> Config:
     """The config of a script that was named on the command line, as if it lay in the script's folder."""
     # What refers to something in a config is plain text in an argument.
     escaped = [word.replace("${", "$${") for word in arguments]
-    return Config.of({"runner": "script", "script": path.name, "arguments": escaped})
+    given = {"compat": list(compat)} if compat else {}
+    return Config.of({"runner": "script", "script": path.name, "arguments": escaped, **given})
 
 
 class ScriptRunner:
@@ -77,6 +78,8 @@ class ScriptRunner:
             if run.stopping is None:
                 raise
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name in run.host.standins:
+                error.add_note(f"{run.host.standins[error.name].target} can stand in for it: --compat={error.name}")
             _add(log, _told(error, path))
             raise
         if console.trouble:
