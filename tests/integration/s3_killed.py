@@ -6,6 +6,7 @@ lives, and writes the number of requests to the file COUNTS.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -16,13 +17,11 @@ import s3fs
 import mlcore.cli
 
 moment, counts, sys.argv = int(sys.argv[1]), sys.argv[2], ["mlcore", *sys.argv[3:]]
-number, real = 0, s3fs.S3FileSystem._call_s3
+numbers, real = itertools.count(1), s3fs.S3FileSystem._call_s3
 
 
 async def call(self, *args, **kwargs):
-    global number
-    number += 1
-    mine = number
+    mine = next(numbers)
     if mine == -moment:
         os.kill(os.getpid(), signal.SIGKILL)
     answer = await real(self, *args, **kwargs)
@@ -36,4 +35,4 @@ try:
     mlcore.cli.main()
 finally:
     if not moment:
-        Path(counts).write_text(str(number))
+        Path(counts).write_text(str(next(numbers) - 1))

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from s3fs import S3FileSystem
 from s3fs.errors import translate_boto_error
+from tests.integration.conftest import PATIENCE, Done
 
 import mlcore
 from mlcore.errors import KeyExistsError, KeyMissingError, StoreError
@@ -23,7 +24,6 @@ from mlcore.journal import ship_spools
 from mlcore.runs import list_runs
 from mlcore.store import Folder, Store, race, retries
 from mlcore.testing.stores import StoreConformance
-from tests.integration.conftest import PATIENCE, Done
 
 HERE = Path(__file__).parent
 JOB = HERE / "shaky" / "train.yaml"

@@ -168,4 +168,3 @@ def racer(url: str, module: str, kind: str) -> None:
             won = pool.map(create, [line.strip()] * THREADS, names)
             sys.stdout.write(" ".join(name for name, first in zip(names, won, strict=True) if first) + "\n")
             sys.stdout.flush()
-

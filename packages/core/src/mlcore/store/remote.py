@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from mlcore.errors import StoreError
 from mlcore.store.files import Entry, Exclusive
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlcore.store.files import Name, Reader
+
+    Info: TypeAlias = Mapping[str, Any]  # what a filesystem of fsspec tells of a file or folder
+    Infos: TypeAlias = list[Info]
 
 # Up to here a file is read or put at once, in memory; a longer one goes by way of a local copy, or is read as it comes.
 _ONE_PUT = 1 << 26
@@ -63,8 +66,10 @@ def conditional_put(fs: Any, path: str, data: bytes) -> None:  # fsspec publishe
     """
     match _protocol(fs):
         case "memory":
-            with _memory:
-                fs.pipe_file(path, data, mode="create")
+            with _memory:  # and not by `mode`, which releases before 2024.10 do not know
+                if fs.exists(path):
+                    raise FileExistsError(path)
+                fs.pipe_file(path, data)
         case "abfs":
             fs.pipe_file(path, data, overwrite=False)
         case _ if is_conditional(fs):
@@ -204,12 +209,12 @@ class Remote:
             return 0
         return int(self._info(path)["size"] or 0)
 
-    def _info(self, path: str) -> Mapping[str, Any]:  # what a filesystem of fsspec tells
+    def _info(self, path: str) -> Info:
         self._fs.invalidate_cache()
         info = self._fs.info(path)
         if info["type"] != "file":
             raise FileNotFoundError(path)
-        return cast("Mapping[str, Any]", info)
+        return cast("Info", info)
 
     def stat(self, key: str) -> Entry:
         """Tell about a file."""
@@ -218,7 +223,7 @@ class Remote:
     def list(self, prefix: str, *, recursive: bool) -> list[Entry]:
         """Tell about what is in a folder."""
         try:
-            found = retrying(lambda: self._list(self._path(prefix), recursive=recursive))
+            found = self._list(self._path(prefix), recursive=recursive)
         except (FileNotFoundError, NotADirectoryError) as error:
             if is_absent_place(error):
                 raise
@@ -227,16 +232,16 @@ class Remote:
         inside = [entry for entry in entries if _is_listed(entry.key) and entry.key != prefix]
         return sorted(inside, key=lambda entry: entry.key)
 
-    def _list(self, path: str, *, recursive: bool) -> list[Mapping[str, Any]]:  # what a filesystem of fsspec tells
+    def _list(self, path: str, *, recursive: bool) -> Infos:
         self._fs.invalidate_cache()
         if recursive and _protocol(self._fs) in _FINDING:
-            return list(self._fs.find(path, detail=True).values())
-        found = list(self._fs.ls(path, detail=True))
+            return list(retrying(lambda: self._fs.find(path, detail=True)).values())
+        found: Infos = list(retrying(lambda: self._fs.ls(path, detail=True)))
         if not recursive:
             return found
         return [each for info in found for each in (self._below(info) if info["type"] == "directory" else [info])]
 
-    def _below(self, folder: Mapping[str, Any]) -> list[Mapping[str, Any]]:  # what a filesystem of fsspec tells
+    def _below(self, folder: Info) -> Infos:
         try:
             return self._list(folder["name"], recursive=True)
         except (FileNotFoundError, NotADirectoryError):  # removed since its parent was listed
@@ -340,12 +345,12 @@ def _is_listed(key: str) -> bool:
     return bool(key) and not any(part.startswith(TEMPORARY) for part in key.split("/"))
 
 
-def _entry(info: Mapping[str, Any], key: str) -> Entry:  # what a filesystem of fsspec tells
+def _entry(info: Info, key: str) -> Entry:
     folder = info["type"] == "directory"
     return Entry(key, 0 if folder else int(info["size"] or 0), _modified(info), is_folder=folder)
 
 
-def _modified(info: Mapping[str, Any]) -> float | None:  # what a filesystem of fsspec tells
+def _modified(info: Info) -> float | None:
     for name in _TIMES:
         match info.get(name):
             case datetime() as moment:

@@ -70,13 +70,13 @@ def meaning(error: BaseException) -> tuple[str, str] | None:
         if known := _MEANT.get(_code(each) or ""):
             return known
         if _names(each) & _CREDENTIALS:
-            hint = "credentials are configured as for fsspec: in the environment or its configuration; see docs/stores.md"
+            hint = "credentials are configured as for fsspec, in the environment or its own files; see docs/stores.md"
             return f"there are no credentials that work: {each}", hint
     if is_transient(error):
         told = str(error) or type(error).__name__
         return (
             f"the store cannot be reached, or is overloaded: {told}",
-            "check the network and the store's address, then go on with: mlcore resume RUN",
+            "check the network and the store's address; a run that stops here goes on with: mlcore resume RUN",
         )
     return None
 
@@ -112,4 +112,4 @@ def _status(error: Any) -> int | None:  # of any library
     meta = response.get("ResponseMetadata") if isinstance(response, dict) else None
     found = [meta.get("HTTPStatusCode")] if isinstance(meta, dict) else []
     found += [getattr(error, name, None) for name in ("status", "status_code", "code")]
-    return next((int(each) for each in found if isinstance(each, int) or str(each).isdecimal()), None)
+    return next((int(str(each)) for each in found if str(each).isdecimal()), None)

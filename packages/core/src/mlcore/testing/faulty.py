@@ -69,6 +69,7 @@ class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec publ
     def __init__(
         self,
         target: str = "memory",
+        *,
         seed: float = 0,
         errors: float = 0,
         lost: float = 0,
