@@ -10,6 +10,9 @@ from mlcore.errors import ConfigError, PluginError
 from mlcore.plugins import PluginHost
 from mlcore.runs.runner import Runner
 
+# The sections by which runners of our other distributions are known.
+_PUBLISHED = {"main_loop": ("dataset", "model")}
+
 
 def choose_runner(config: Config, host: PluginHost) -> tuple[str, Runner]:
     """The runner of a config, and its name.
@@ -49,9 +52,23 @@ def _by_sections(config: Config, host: PluginHost) -> str:
         what = f"it has the sections of several runners: {', '.join(fitting)}"
         raise ConfigError(what, where=config.name, hint=_naming(host))
     if not fitting:
+        if missing := _not_installed(config, host):
+            raise missing
         partly = {name: absent for name, absent in lacking.items() if len(absent) < len(sections[name])}
         raise _nearly(config, partly) if partly else _unknown(config, host)
     return fitting[0]
+
+
+def _not_installed(config: Config, host: PluginHost) -> PluginError | None:
+    """Say that a runner of ours would fit, and why it is not there: not installed, switched off, or broken."""
+    for name, needed in _PUBLISHED.items():
+        if name not in host.runners and all(config.get(section) is not None for section in needed):
+            try:
+                host.runners.resolve(name)
+            except PluginError as error:
+                error.where = config.name
+                return error
+    return None
 
 
 def _nearly(config: Config, lacking: Mapping[str, Sequence[str]]) -> ConfigError:
@@ -71,9 +88,4 @@ def _unknown(config: Config, host: PluginHost) -> ConfigError:
 
 
 def _naming(host: PluginHost) -> str:
-    known = ", ".join(sorted(host.runners))
-    absent = [f"{record.label}: {record.error}" for record in host.records if record.status != "loaded"]
-    advice = f"add a line `runner: NAME` (runners: {known})" if known else "no runner is there"
-    if absent:
-        return f"{advice}; what is not loaded may have one: {'; '.join(absent)}"
-    return advice if known else f"{advice}: pip install mlcore-emloop-compat"
+    return f"add a line `runner: NAME` (runners: {', '.join(sorted(host.runners)) or 'none'})"
