@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -50,7 +51,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of all packages, strictly."""
-    install(session, CORE, *PLUGINS, tools=("mypy",))
+    install(session, CORE, *PLUGINS, tools=("mypy", "pytest"))
     session.run("mypy", *session.posargs)
 
 
@@ -89,31 +90,45 @@ def torch(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the packages, install the wheels elsewhere and run the main example with them."""
-    session.install("-c", "constraints.txt", "build", "hatchling")
+    """Build packages, ours and strangers', install the wheels elsewhere and use them."""
+    install(session, CORE, *PLUGINS, tools=("build", "hatchling", "hypothesis", "pytest"))
+    session.run("pytest", "tests/isolation/strangers.py", *session.posargs)
     with tempfile.TemporaryDirectory() as name:
         box = Path(name)
-        for package in (CORE, *PLUGINS):
-            session.run("python", "-m", "build", "-q", "--no-isolation", "-o", str(box / "dist"), f"packages/{package}")
-        wheels = sorted((box / "dist").glob("*.whl"))
-        _check_wheels(session, wheels)
+        wheels = _built(session, [CORE, *PLUGINS], box / "dist")
         session.run("python", "-m", "venv", str(box / "env"))
         bin_ = box / "env" / "bin"
         pins = str(ROOT / "constraints.txt")
         session.run(str(bin_ / "pip"), "install", "-q", "-c", pins, *map(str, wheels), external=True)
         session.chdir(box)
-        for command in (["--version"], ["plugins"], ["run", str(EXAMPLE), "--store", str(box / "store")]):
+        example = ["run", str(EXAMPLE), "--store", str(box / "store")]
+        project = ["new", "project", "mine"], ["run", "mine/train.yaml", "--store", str(box / "store")]
+        for command in (["--version"], ["plugins"], example, *project):
             session.run(str(bin_ / "mlcore"), *command, env=STRICT, external=True)
 
 
-def _check_wheels(session: nox.Session, wheels: list[Path]) -> None:
-    if [wheel.name.split("-")[0].replace("_", "-") for wheel in wheels] != DISTRIBUTIONS:
-        session.error(f"expected one wheel for each of {DISTRIBUTIONS}, found {[wheel.name for wheel in wheels]}")
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build sdist and wheel of every package into dist/, and check them; not one of the defaults."""
+    session.install("-c", "constraints.txt", "build", "hatchling")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    _built(session, sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml")), ROOT / "dist")
+
+
+def _built(session: nox.Session, packages: list[str], folder: Path) -> list[Path]:
+    """Build packages, and look into their wheels."""
+    for package in packages:
+        session.run("python", "-m", "build", "-q", "--no-isolation", "-o", str(folder), f"packages/{package}")
+    wheels = sorted(folder.glob("*.whl"))
+    versions = {wheel.name.split("-")[1] for wheel in wheels}
+    if len(wheels) != len(packages) or len(versions) != 1:
+        session.error(f"expected one wheel for each of {packages}, of one version: {[wheel.name for wheel in wheels]}")
     for wheel in wheels:
         names = zipfile.ZipFile(wheel).namelist()
         for part in ("py.typed", "licenses/LICENSE"):
             if not any(name.endswith(part) for name in names):
                 session.error(f"{wheel.name} has no {part}")
+    return wheels
 
 
 @nox.session
