@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcore.config import Config
+from mlcore.config import Config, fill_environment
 from mlcore.errors import ConfigError
 
 
@@ -122,3 +122,18 @@ def test_bombs_of_references_are_errors():
     assert "or 10,000,000 characters" in fail(text)
     deep = "a0: 1\n" + "\n".join(f"a{n}: {'[' * 30}'${{a{n - 1}}}'{']' * 30}" for n in range(1, 5))
     assert "with its references replaced this is nested deeper than 64 levels" in fail(deep)
+
+
+def test_what_is_stored_keeps_the_environment_out(monkeypatch):
+    monkeypatch.setenv("SECRET", "hush")
+    config = Config.of({"a": "${env:SECRET}", "b": ["${a}", "x-${env:SECRET}"], "c": "${d}", "d": 1, "e": "$${env:X}"})
+    stored = config.resolve(environment=False)
+    assert stored == {"a": "${env:SECRET}", "b": ["${env:SECRET}", "x-${env:SECRET}"], "c": 1, "d": 1, "e": "${env:X}"}
+    del stored["e"]
+    assert fill_environment(stored) == {"a": "hush", "b": ["hush", "x-hush"], "c": 1, "d": 1}
+
+
+def test_a_stored_reference_to_a_variable_that_is_gone_says_so():
+    with pytest.raises(ConfigError, match="the environment variable 'GONE_AWAY' is not set"):
+        fill_environment({"key": "${env:GONE_AWAY}"})
+    assert fill_environment("${not.a.key}") == "${not.a.key}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcore.bundle import Manifest
+from mlcore.config import fill_environment
 from mlcore.errors import ModelError, nearest
 from mlcore.model import Batch, Labels, Model, import_object
 from mlcore_emloop_compat.models import AbstractModel
@@ -126,7 +127,8 @@ class EmloopBackend:
         cls = _find_class(str(manifest.meta["class"]), facts["fallback"])
         _check_config(cls, facts["config"])
         log_dir = tempfile.mkdtemp(prefix="mlcore-")  # the model may be saved again; it knows no other place
-        model = cls(dataset=None, log_dir=log_dir, restore_from=restore_path(directory), **facts["config"])
+        arguments = fill_environment(facts["config"])
+        model = cls(dataset=None, log_dir=log_dir, restore_from=restore_path(directory), **arguments)
         model.el_config = facts["config"]
         weakref.finalize(model, shutil.rmtree, log_dir, ignore_errors=True)
         return EmloopModel(model, manifest.meta.get("target_names") or (), manifest.meta.get("labels"))

@@ -142,7 +142,8 @@ def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: R
     ours = {"class", "name", *WRAPPING, *options}
     model = build_model(
         section["class"],
-        {name: value for name, value in section.items() if name not in ours},
+        _without(ours, section),
+        recorded=_without(ours, run.config.resolve(environment=False)["model"]),
         input_names=section.get("inputs"),
         target_names=section.get("targets"),
         output_names=section.get("outputs"),
@@ -161,15 +162,19 @@ def _build_model(run: Run, section: Mapping[str, Any], dataset: Any, restored: R
 def _build_emloop_model(
     run: Run, cls: type, section: Mapping[str, Any], dataset: Any, restored: Restored | None
 ) -> Any:
-    arguments = {name: value for name, value in section.items() if name not in ("class", "name")}
+    arguments = _without({"class", "name"}, section)
     with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
         restore_from = None
         if restored:
             restored.bundle("model").fetch(directory)
             restore_from = restore_path(Path(directory))
         model = cls(dataset=dataset, log_dir=str(run.directory), restore_from=restore_from, **arguments)
-    model.el_config = arguments
+    model.el_config = _without({"class", "name"}, run.config.resolve(environment=False)["model"])
     return model
+
+
+def _without(names: set[str], section: Mapping[str, Any]) -> dict[str, Any]:  # YAML values
+    return {name: value for name, value in section.items() if name not in names}
 
 
 def _build_hooks(run: Run, resolved: Mapping[str, Any], dataset: Any, model: Any) -> list[AbstractHook]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mlcore.config import fill_environment
 from mlcore.errors import ModelError
 from mlcore.model import Origin, import_object, made_class
 from mlcore_torch.losses import Loss
@@ -86,7 +87,7 @@ def make_module(manifest: Manifest) -> torch.nn.Module:
     if not issubclass(made, torch.nn.Module) or (not isinstance(maker, type) and _root(maker) == "torch"):
         raise ModelError(f"{path}, which the manifest names, makes no torch module", hint=HINT)
     try:
-        module = maker(**origin.get("arguments") or {})
+        module = maker(**fill_environment(origin.get("arguments") or {}))
     except TypeError as error:
         raise ModelError(f"{path} cannot be called as it was: {error}", hint=HINT) from error
     if not isinstance(module, torch.nn.Module):

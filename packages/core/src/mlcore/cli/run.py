@@ -45,7 +45,7 @@ def run(
     overrides: Overrides = None,
     store: StoreOption = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Of everything random.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the effective config and what would be built; touch nothing.")
     ] = False,

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from mlcore.config.config import Config
+from mlcore.config.interpolation import fill_environment
 from mlcore.config.overrides import without_secret
 from mlcore.config.secrets import hide, hide_command, hide_setting
 
-__all__ = ["Config", "hide", "hide_command", "hide_setting", "without_secret"]
+__all__ = ["Config", "fill_environment", "hide", "hide_command", "hide_setting", "without_secret"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -21,8 +22,6 @@ from mlcore.config.sections import holder_keys
 from mlcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    import os
-
     from pydantic import BaseModel
 
     from mlcore.config.scalars import Plain
@@ -103,13 +102,16 @@ class Config:
             return default
         return nodes.plain(found[-1].node if found else self._root)
 
-    def resolve(self) -> dict[str, Any]:
+    def resolve(self, *, environment: bool = True) -> dict[str, Any]:
         """Give the whole config with `${env:NAME}` and `${key.path}` replaced.
+
+        Args:
+            environment: Whether to replace `${env:NAME}` too; what is stored keeps it, as it may be a secret.
 
         Raises:
             ConfigError: A reference names nothing, or leads to itself.
         """
-        return self._interpolation().resolve()
+        return self._interpolation(environment=environment).resolve()
 
     def validate(self, schema: type[Schema]) -> Schema:
         """Check the resolved config against a schema.
@@ -164,8 +166,8 @@ class Config:
         """The sha256 of the content, whatever the order of keys; secrets do not count."""
         return hashlib.sha256(self._canonical().encode()).hexdigest()
 
-    def _interpolation(self) -> Interpolation:
-        return Interpolation(self.data, self._error)
+    def _interpolation(self, *, environment: bool = True) -> Interpolation:
+        return Interpolation(self.data, self._error, environ=os.environ if environment else None)
 
     def _locate(self, path: KeyPath) -> str:
         found = list(nodes.walk(self._root, path))

@@ -34,7 +34,7 @@ class Interpolation:
     Args:
         data: The config as it is written.
         fail: Makes the error for a key path.
-        environ: The environment.
+        environ: The environment; None leaves its references as they are.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Interpolation:
         data: dict[str, Data],
         fail: Callable[[Path, str, str | None], ConfigError],
         *,
-        environ: AnyMapping[str, str] = os.environ,
+        environ: AnyMapping[str, str] | None = os.environ,
     ) -> None:
         self.referenced: set[Path] = set()
         self.from_environment: set[str] = set()
@@ -113,6 +113,8 @@ class Interpolation:
         return self._from_config(path, body, parts)
 
     def _from_environment(self, path: Path, body: str) -> str:
+        if self._environ is None:
+            return f"${{{body}}}"
         name, colon, default = body.removeprefix(_ENV).partition(":")
         value = self._environ.get(name) if name else None
         if value is not None:
@@ -166,3 +168,22 @@ class Interpolation:
         if self._values > MAX_VALUES or self._characters > MAX_TEXT:
             found = f"with its references replaced this is more than {MAX_VALUES:,} values or {MAX_TEXT:,} characters"
             raise self._fail(path, found, "refer less often to what refers to others")
+
+
+def fill_environment(value: Data, environ: AnyMapping[str, str] = os.environ) -> Data:
+    """Replace `${env:NAME}` in all texts of plain data, and nothing else: the rest of what `resolve` leaves out.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+    if isinstance(value, dict):
+        return {key: fill_environment(item, environ) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fill_environment(item, environ) for item in value]
+    if isinstance(value, str) and f"${{{_ENV}" in value:
+        return Interpolation({"value": value}, _unset, environ=environ).resolve()["value"]
+    return value
+
+
+def _unset(path: Path, what: str, hint: str | None) -> ConfigError:
+    return ConfigError(what, hint=hint)

@@ -62,7 +62,7 @@ class Origin:
 
     Args:
         path: Of its class, or of the function that returned it.
-        arguments: What that was called with; JSON values.
+        arguments: What that was called with; JSON values, `${env:NAME}` standing for what was not to be stored.
     """
 
     path: str

@@ -53,6 +53,7 @@ def build_model(
     path: str,
     arguments: Mapping[str, Any] | None = None,  # whatever the constructor takes
     *,
+    recorded: Mapping[str, Any] | None = None,  # JSON values
     host: PluginHost | None = None,
     **wrapping: Any,  # what as_model takes
 ) -> Model:
@@ -61,6 +62,7 @@ def build_model(
     Args:
         path: Of a class, or of a function whose annotation says what it returns.
         arguments: What to call it with; JSON values, if the model is to be stored.
+        recorded: What to store of them, where that differs: with `${env:NAME}` in place of a secret.
         host: The plugins to ask.
         wrapping: Names, labels and options, as for `as_model`.
 
@@ -71,7 +73,7 @@ def build_model(
     made_class(maker, path)
     model = as_model(maker(**arguments or {}), host=host, **wrapping)
     if hasattr(model, "origin"):
-        model.origin = Origin(path, dict(arguments or {}))
+        model.origin = Origin(path, dict((arguments if recorded is None else recorded) or {}))
     return model
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from mlcore.errors import KeyExistsError, RunBusyError, SupersededError
 from mlcore.runs import records
-from mlcore.store.process import Process
 from mlcore.store import Folder
+from mlcore.store.process import Process
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Garbage collection: old trash, and blobs that nothing refers to.
 
 A writer first stores blobs, then the record that refers to them, and then looks whether the blobs are still there.
-The collector first moves unreferenced blobs aside, then reads all references again, and puts back what has been referred to
-meanwhile. Whichever comes first, one of the two sees the other, so nothing that was acknowledged is lost. The grace period
-only spares readers from finding a blob moved aside for a moment.
+The collector first moves unreferenced blobs aside, then reads all references again, and puts back what has been
+referred to meanwhile. Whichever comes first, one of the two sees the other, so nothing that was acknowledged is lost.
+The grace period only spares readers from finding a blob moved aside for a moment.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ class RunSettings(BaseModel):
 
     runner: str | None = Field(None, description="Which runner executes this config; found by its sections without it")
     name: Name | None = Field(None, description="Name of the run, and of models that it stores without a name")
-    seed: int | None = Field(None, ge=0, description="Of everything random; drawn and recorded when not given")
+    seed: int | None = Field(
+        None, ge=0, lt=2**32, description="Of everything random; drawn and recorded when not given"
+    )
     compat: list[str] = Field([], description="Import names of other projects that our packages stand in for")
 
 

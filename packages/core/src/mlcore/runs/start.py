@@ -54,6 +54,8 @@ def start_run(
     place = store if isinstance(store, Store) else Store(find_store(store).url)
     place.prepare()
     run_id = new_id()
+    if seed is not None and not 0 <= seed < 2**32:
+        raise RunError(f"the seed {seed} is out of range", hint="a seed has 32 bits: 0 to 4294967295")
     seed_given = seed is not None
     seed = draw_seed() if seed is None else seed
     header = Header(
