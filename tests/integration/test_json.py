@@ -312,18 +312,28 @@ def test_a_refused_command_prints_nothing(command, shelf):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("argv", [["plugin", "mine", "--kind", "backend"], ["project", "mine"]], ids=" ".join)
+def test_new(argv, quick):
+    done = quick.zygote.run(["new", *argv, "--json"], quick.path).ok()
+    seen = set()
+    check("new plugin, new project", only_line(done), seen=seen)
+    assert seen == set(promised("new plugin, new project"))
+
+
 def test_every_command_has_json_and_a_place_in_the_page(shelf):
     sections = [name.strip() for heading in re.findall(r"^## (.*)$", PAGE, re.MULTILINE) for name in heading.split(",")]
-    for group in ([], ["runs"]):
+    groups, found = [[]], []
+    for group in groups:
         listed = shelf.zygote.run([*group, "--help"], shelf.path).ok().out.split("Commands:\n")[1].split("\n\n")[0]
-        names = re.findall(r"^  (\w+)", listed, re.MULTILINE)
-        assert len(names) > 5
-        for name in names:
-            if name == "runs":
+        for name in re.findall(r"^  (\w+)", listed, re.MULTILINE):
+            helped = shelf.zygote.run([*group, name, "--help"], shelf.path).ok().out
+            if "Commands:" in helped:
+                groups.append([*group, name])
                 continue
-            command = [*group, name]
-            assert "--json" in shelf.zygote.run([*command, "--help"], shelf.path).ok().out, command
-            assert " ".join(command) in sections, f"docs/json.md lacks it: {command}"
+            found.append(" ".join([*group, name]))
+            assert "--json" in helped, found[-1]
+            assert found[-1] in sections, f"docs/json.md lacks it: {found[-1]}"
+    assert {"run", "resume", "ls", "show", "plugins", "doctor", "runs ls", "runs show"} <= set(found)
 
 
 # --- what RUN may be

@@ -133,7 +133,7 @@ def test_a_finished_run_is_resumed_only_to_train_on(quick, calm):
     assert done.code == 2
     assert done.out == ""
     assert f"run train ({run.name}) is finished: there is nothing to go on with" in done.err
-    assert "mlcore resume RUN KEY=VALUE" in done.err
+    assert f"mlcore resume {run.name} KEY=VALUE" in done.err
     assert len(list(run.glob("attempts/*.json"))) == 1
     quick.mlcore("resume", run.name, "hooks.3.StopAfter.epochs=4").ok()
     assert quick.facts(run) == calm

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import PATIENCE, Desk, small
+from tests.integration.conftest import KILLS, PATIENCE, Desk, small
 
 from mlcore.store import Store
 from mlcore.versions import Models
 
-ROUNDS = 200
+ROUNDS = 1000 if KILLS >= 50 else 200
 
 
 def test_eight_processes_run_jobs_in_one_store(desk, tmp_path, zygote):
@@ -51,7 +51,7 @@ def test_eight_processes_run_jobs_in_one_store(desk, tmp_path, zygote):
 def raced(tmp_path_factory):
     store = tmp_path_factory.mktemp("race") / "store"
     program = [sys.executable, str(Path(__file__).parent / "model_race.py"), str(store), str(ROUNDS)]
-    subprocess.run(program, check=True, timeout=PATIENCE, env={"PATH": ""})
+    subprocess.run(program, check=True, timeout=PATIENCE)
     return Models(Store(store)), [json.loads((store / f"{name}.json").read_text()) for name in ("one", "two")]
 
 
