@@ -66,7 +66,7 @@ def conditional_put(fs: Any, path: str, data: bytes) -> None:  # fsspec publishe
     """
     match _protocol(fs):
         case "memory":
-            with _memory:  # and not by `mode`, which releases before 2024.10 do not know
+            with _memory:  # and not by `mode`, which releases before 2024.12 do not know
                 if fs.exists(path):
                     raise FileExistsError(path)
                 fs.pipe_file(path, data)
