@@ -382,6 +382,11 @@ def test_adding_by_hand(install):
         host.add("needy", module(requires=("x",)))
 
 
+def test_what_is_added_by_hand_needs_no_leave():
+    host = PluginHost(allow=()).load()
+    assert host.add("mine", module(mlcore_subscribe=hookimpl(lambda run: None))).status == "loaded"
+
+
 def test_what_was_added_by_hand_stays_when_others_load(install):
     install("mine", runner("installed"))
     host = PluginHost(allow=["mine"])

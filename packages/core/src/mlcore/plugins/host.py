@@ -31,7 +31,8 @@ class PluginHost:
     """The plugins of one process, test or notebook.
 
     Args:
-        allow: Names of the plugins to load; None for all, empty for none. The built-in `core` is always loaded.
+        allow: Names of the installed plugins to load; None for all, empty for none. The built-in `core` is always
+            loaded, and so is what is added by hand.
         block: Names of plugins that are not even imported.
         strict: Whether a plugin that fails is raised at once.
         trace: Whether load times are written to stderr.
@@ -115,7 +116,7 @@ class PluginHost:
         """
         if any(record.name == name for record in self._records):
             raise PluginError(f"there is a plugin {name!r} already")
-        record = self._record(name, getattr(plugin, "__name__", type(plugin).__qualname__))
+        record = self._record(name, getattr(plugin, "__name__", type(plugin).__qualname__), by_hand=True)
         if record.status != "blocked":
             self._register(record, plugin)
         if record.status == "failed":
@@ -168,11 +169,13 @@ class PluginHost:
         for name in sorted(((self.allow or frozenset()) | self.block) - known):
             self.warnings.append(f"no plugin {name!r} is installed to be switched on or off: {nearest(name, known)}")
 
-    def _record(self, name: str, target: str, source: Distribution | None = None) -> PluginRecord:
+    def _record(
+        self, name: str, target: str, source: Distribution | None = None, *, by_hand: bool = False
+    ) -> PluginRecord:
         record = PluginRecord(name, target, source)
         if name in self.block:
             record.status, record.error = "blocked", "switched off by --no-plugin or MLCORE_DISABLE_PLUGINS"
-        elif self.allow is not None and name not in self.allow and name != CORE:
+        elif not by_hand and self.allow is not None and name not in self.allow and name != CORE:
             record.status, record.error = "blocked", "not among MLCORE_PLUGINS"
         self._records.append(record)
         return record
