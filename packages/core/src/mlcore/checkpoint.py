@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from mlcore.bundle import Bundle, Manifest
 from mlcore.errors import CorruptError, MlcoreError
 from mlcore.model import Model, restore_model, save_model
 from mlcore.plugins import PluginHost
-from mlcore.store import Folder
+from mlcore.store import Folder, temporary_folder
 
 # JSON values, tuples, bytes, numpy scalars and arrays, nested in dicts and lists.
 State: TypeAlias = Any
@@ -86,10 +85,10 @@ class Checkpoints:
             MlcoreError: The state holds something that is neither JSON nor an array; the message names the variable.
         """
         bundle = Bundle(self.folder / str(step))
-        with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
-            write_state(state, Path(directory))
+        with temporary_folder() as directory:
+            write_state(state, directory)
             for name, model in (models or {}).items():
-                save_model(model, Path(directory) / name, training=True, host=host)
+                save_model(model, directory / name, training=True, host=host)
             bundle.write(directory, kind="checkpoint", meta={"step": step, "best": best}, before_commit=before_commit)
         self._prune()
         return bundle

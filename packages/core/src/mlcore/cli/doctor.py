@@ -69,12 +69,12 @@ def _plugins(report: Report, host: PluginHost) -> None:
 
 def _store(report: Report, url: str | None) -> None:
     from mlcore.errors import MlcoreError
-    from mlcore.store import Folder, find_store
+    from mlcore.store import Store, find_store
 
     choice = find_store(url)
     report.add("store", f"{choice.url} ({choice.reason})")
-    folder = Folder(choice.url)
     try:
+        folder = Store(choice.url).open().folder
         began = time.perf_counter()
         _round_trip(folder)
         report.add("store round trip", f"{(time.perf_counter() - began) * 1000:.1f} ms")

@@ -46,7 +46,8 @@ def last_frame(error: BaseException) -> str | None:
 
 def _place(frame: traceback.FrameSummary) -> str:
     path = Path(frame.filename)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    known = [Path.cwd(), *(folder.parent for folder in _our_folders())]
+    shown = next((path.relative_to(folder) for folder in known if path.is_relative_to(folder)), path)
     return f"{shown}:{frame.lineno} in {frame.name}"
 
 

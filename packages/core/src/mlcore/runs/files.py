@@ -16,6 +16,7 @@ from typing import TextIO
 
 from mlcore.errors import KeyMissingError
 from mlcore.store import Folder, files_below, safe_name
+from mlcore.store.faults import Faults
 
 
 class RunFiles:
@@ -40,7 +41,8 @@ class RunFiles:
     def directory(self) -> Path:
         """The local folder, made on first use."""
         if self._folder.local is not None:
-            self._folder.local.mkdir(parents=True, exist_ok=True)
+            with self._faults():
+                self._folder.local.mkdir(parents=True, exist_ok=True)
             return self._folder.local
         self._copy = tempfile.TemporaryDirectory(prefix="mlcore-run-")
         self._folder.fetch_tree("", self._copy.name)
@@ -56,21 +58,26 @@ class RunFiles:
         """Open a file for appending; what was written after the checkpoint is cut off first."""
         if name not in self._open:
             path = self.directory / safe_name(name)
-            _cut(path, self._lengths.get(name, 0))
-            self._open[name] = path.open("a", encoding="utf-8")
+            with self._faults():
+                _cut(path, self._lengths.get(name, 0))
+                self._open[name] = path.open("a", encoding="utf-8")
         return self._open[name]
 
     def lengths(self) -> dict[str, int]:
         """Flush, and say how long each file is now; a file that was not opened again keeps its old length."""
-        for file in self._open.values():
-            file.flush()
+        with self._faults():
+            for file in self._open.values():
+                file.flush()
         return {**self._lengths, **{name: file.tell() for name, file in self._open.items()}}
 
+    def _faults(self) -> Faults:
+        return Faults(self._folder.url)
+
     def ship(self) -> None:
-        """Bring what has changed in the working copy to the store, where there is one."""
+        """Write what was appended, and bring what has changed in the working copy, if there is one, to the store."""
+        self.lengths()
         if self._copy is None:
             return
-        self.lengths()
         present = self._present(self.directory)
         for name, facts in present.items():
             if self._shipped.get(name) != facts:
@@ -89,7 +96,8 @@ class RunFiles:
     def close(self) -> None:
         """Close all files and drop the working copy."""
         for file in self._open.values():
-            file.close()
+            with suppress(OSError):  # there is no room for the rest, which `ship` has told
+                file.close()
         self._open.clear()
         for folder in self._scratch:
             folder.cleanup()

@@ -11,6 +11,7 @@ from mlcore.store.folder import Folder, as_folder
 from mlcore.store.keys import check_key, safe_name
 from mlcore.store.records import read_record
 from mlcore.store.store import FORMAT, Store
+from mlcore.store.temporary import temporary_folder
 from mlcore.store.trees import files_below, open_file
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "open_file",
     "read_record",
     "safe_name",
+    "temporary_folder",
     "use_store",
 ]
