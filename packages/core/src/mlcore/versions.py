@@ -23,7 +23,8 @@ from mlcore.bundle import MANIFEST, Bundle, Manifest
 from mlcore.errors import KeyExistsError, KeyMissingError, VersionError, nearest
 from mlcore.model import Labels, Model, pack_model, restore_model
 from mlcore.plugins import PluginHost
-from mlcore.store import Folder, Store, find_store, safe_name
+from mlcore.signature import watch
+from mlcore.store import Blobs, Folder, Store, find_store, safe_name
 
 _REFERENCE = re.compile(r"model:(?P<name>[^@]+)(@(?P<alias>.+))?")
 _NUMBER = re.compile(r"v(\d+)")
@@ -227,7 +228,7 @@ class Models:
         creation and the edit of the record.
         """
         number = record.version
-        while not number or self.version(record, number).manifest != manifest:
+        while not number or not _alike(self.version(record, number).manifest, manifest):
             number += 1
             with suppress(KeyExistsError):
                 self._folder.create(f"{record.id}/v{number}/{MANIFEST}", manifest.encode())
@@ -287,6 +288,11 @@ class Models:
         return VersionError(f"there is no model {name!r}", where=self.store.url, hint=nearest(name, names))
 
 
+def _alike(one: Manifest, other: Manifest) -> bool:
+    """Whether contents and makers are the same, however many batches the model has seen since."""
+    return one.files == other.files and {**one.meta, "signature": None} == {**other.meta, "signature": None}
+
+
 def _pointer(name: str) -> str:
     return f"by-name/{safe_name(name)}.json"
 
@@ -338,11 +344,20 @@ def load_model(
     Raises:
         VersionError: There is no such model, version or alias.
         CorruptError: A file is not what was saved.
+
+    The first batch that it runs must look like those that it was saved after: see `mlcore.signature`.
     """
+    bundle, blobs = _find_bundle(reference, store)
+    model = restore_model(bundle, blobs=blobs, trusted=trusted, into=into, host=host)
+    watch(model, check=True)
+    return model
+
+
+def _find_bundle(reference: str | Path, store: Store | None) -> tuple[Bundle, Blobs | None]:
+    """The bundle that is meant, and where its contents are."""
     if str(reference).startswith("model:"):
         store = store or Store(find_store().url)
-        bundle = Models(store).resolve(str(reference)).bundle
-        return restore_model(bundle, blobs=store.blobs, trusted=trusted, into=into, host=host)
+        return Models(store).resolve(str(reference)).bundle, store.blobs
     bundle = Bundle(Folder(str(reference)))
     if bundle.manifest() is None:
         raise VersionError(
@@ -350,4 +365,4 @@ def load_model(
             where=bundle.folder.url,
             hint="pass model:NAME@ALIAS or the folder of a saved model",
         )
-    return restore_model(bundle, trusted=trusted, into=into, host=host)
+    return bundle, None

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlcore.bundle import Manifest
 from mlcore.config import fill_environment
 from mlcore.errors import ModelError, nearest
 from mlcore.model import Batch, Labels, Model, import_object
+from mlcore.signature import Signature, remember
 from mlcore_emloop_compat.models import AbstractModel
 from mlcore_emloop_compat.utils.reflection import constructor_parameters
 
@@ -43,6 +44,15 @@ class EmloopModel:
     def output_names(self) -> Sequence[str]:
         """Its outputs."""
         return tuple(self.subject.output_names)
+
+    @property
+    def signature(self) -> Signature | None:
+        """What its batches look like; the model keeps it, as `el_signature`, for whoever wraps it the next time."""
+        return Signature.read(getattr(self.subject, "el_signature", None))
+
+    @signature.setter
+    def signature(self, signature: Signature | None) -> None:
+        self.subject.el_signature = signature.record() if signature else None  # type: ignore[attr-defined]  # an addition
 
     def run(self, batch: Batch, *, train: bool) -> Batch:
         """Run it without a stream."""
@@ -80,6 +90,22 @@ def _written(path: Path) -> Iterable[Path]:
     if not found:
         raise ModelError(f"a model said it was saved to {path}, but there is nothing", hint="return the path from save")
     return found
+
+
+def looked_at(model: object, step: Callable[[Batch], Any]) -> Callable[[Batch], Any]:  # what the model gives
+    """A step of the main loop, which also looks at an AbstractModel's first batches; other models do so themselves."""
+    if not isinstance(model, AbstractModel):
+        return step
+    wrapped, more = EmloopModel(model), True
+
+    def look(batch: Batch) -> Any:  # what the model gives
+        nonlocal more
+        outputs = step(batch)
+        more = more and isinstance(outputs, Mapping) and remember(wrapped, batch, outputs)
+        return outputs
+
+    known = wrapped.signature
+    return look if known is None or known.incomplete else step
 
 
 def restore_path(directory: Path) -> str:

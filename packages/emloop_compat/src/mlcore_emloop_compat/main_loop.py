@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from mlcore.events import BatchFinished, Bus, EpochFinished, EpochStarted, StreamStarted
 from mlcore.runs import current_run
+from mlcore_emloop_compat.backend import looked_at
 from mlcore_emloop_compat.checks import ACTIONS, BatchChecks, act, check_action, check_arguments
 from mlcore_emloop_compat.constants import EL_DEFAULT_TRAIN_STREAM
 from mlcore_emloop_compat.datasets import StreamWrapper
@@ -197,7 +198,8 @@ class MainLoop:
     def _run_batches(self, stream: StreamWrapper, name: str, epoch: int, *, train: bool) -> None:
         """The hot loop: everything that does not change within a pass is fetched before it."""
         clock, control = time.perf_counter, current_run() or self
-        step, checks, size = self._step(stream, train=train), self._checks, self._fixed_batch_size
+        step = looked_at(self._model, self._step(stream, train=train))
+        checks, size = self._checks, self._fixed_batch_size
         after_batch, channel = self._hooks.after_batch(), self._bus.channel(BatchFinished)
         number = self._batches[name] = self._batches.get(name, 0)
         checked: Set[str] | None = None

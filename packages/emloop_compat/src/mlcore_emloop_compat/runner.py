@@ -164,12 +164,13 @@ def _build_emloop_model(
 ) -> Any:
     arguments = _without({"class", "name"}, section)
     with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
-        restore_from = None
+        restore_from = signature = None
         if restored:
-            restored.bundle("model").fetch(directory)
+            signature = restored.bundle("model").fetch(directory).meta.get("signature")
             restore_from = restore_path(Path(directory))
         model = cls(dataset=dataset, log_dir=str(run.directory), restore_from=restore_from, **arguments)
     model.el_config = _without({"class", "name"}, run.config.resolve(environment=False)["model"])
+    model.el_signature = signature
     return model
 
 

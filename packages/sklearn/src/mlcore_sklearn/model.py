@@ -11,6 +11,7 @@ import numpy as np
 
 from mlcore.errors import ModelError
 from mlcore.model import Batch, Labels
+from mlcore.signature import Signature
 from mlcore_sklearn.batches import Array, Table, count, features, target
 from mlcore_sklearn.outputs import Results, chosen_outputs, kind_of
 
@@ -35,6 +36,8 @@ class SklearnModel:
         output_names: Of `prediction`, `probability`, `loss` and `accuracy`; by default all but the probabilities.
         labels: Class names to target values. A classifier needs them before its first batch, which may lack a class.
     """
+
+    signature: Signature | None = None
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import torch
 
 from mlcore.errors import ModelError, nearest
 from mlcore.model import Batch, Labels, Origin
+from mlcore.signature import Signature
 from mlcore_torch.losses import Loss, LossSpec
 from mlcore_torch.optimizers import OptimizerSpec, keep_changes, make_optimizer
 from mlcore_torch.outputs import (
@@ -63,6 +64,8 @@ class TorchModel:
         device: `auto`, which is the first CUDA device or else the CPU, or the name of one.
         reading: How outputs are read, when there is no loss to tell: see `outputs.READINGS`.
     """
+
+    signature: Signature | None = None
 
     def __init__(
         self,

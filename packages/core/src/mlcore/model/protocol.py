@@ -20,8 +20,8 @@ class Model(Protocol):
     """What all layers need of a model.
 
     A model may also have `labels`, a mapping of class names to the values that stand for them in the targets;
-    `origin`, an Origin or None, where its backend needs that to make it again; and `restore(directory)`, which takes
-    back in place what `save` wrote.
+    `origin`, an Origin or None, where its backend needs that to make it again; `restore(directory)`, which takes back
+    in place what `save` wrote; and `signature`, None in its class, for what its batches look like (`mlcore.signature`).
     """
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +15,8 @@ from mlcore.errors import ModelError
 from mlcore.model.protocol import Backend, Model
 from mlcore.model.wrapping import as_model, backend_of
 from mlcore.plugins import PluginHost, current_host
-from mlcore.store import Blobs, Folder, as_folder
+from mlcore.signature import Signature, watch
+from mlcore.store import Blobs, Folder, as_folder, temporary_folder
 
 
 def save_model(
@@ -55,13 +55,13 @@ def pack_model(model: object, blobs: Blobs, extra: Mapping[str, Any], host: Plug
 def _saved(model: object, *, training: bool, host: PluginHost | None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder with the saved model, and what its manifest has to say."""
     backend, wrapped = backend_of(model, host), as_model(model, host=host)
-    with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
-        wrapped.save(Path(directory), training=training)
-        yield Path(directory), _describe(wrapped, backend)
+    with temporary_folder() as directory:
+        wrapped.save(directory, training=training)
+        yield directory, _describe(wrapped, backend)
 
 
 def _describe(model: Model, backend: Backend) -> dict[str, Any]:
-    labels = getattr(model, "labels", None)
+    labels, signature = getattr(model, "labels", None), getattr(model, "signature", None)
     subject, origin = getattr(model, "subject", model), getattr(model, "origin", None)
     return {
         "backend": backend.name,
@@ -71,6 +71,7 @@ def _describe(model: Model, backend: Backend) -> dict[str, Any]:
         "target_names": list(model.target_names),
         "output_names": list(model.output_names),
         "labels": dict(labels) if labels else None,
+        "signature": signature.record() if signature else None,
         "versions": {name: _version(name) for name in ("mlcore-core", *getattr(backend, "packages", ()))},
     }
 
@@ -106,14 +107,19 @@ def restore_model(
         PluginError: Its backend is not installed.
     """
     host = host or current_host()
-    with tempfile.TemporaryDirectory(prefix="mlcore-") as directory:
+    with temporary_folder() as directory:
         manifest = bundle.fetch(directory, blobs=blobs)
         if manifest.kind != "model":
             raise ModelError(f"this bundle is a {manifest.kind}, not a model", where=bundle.folder.url)
         backend: Backend = host.backends.resolve(str(manifest.meta.get("backend")))()
         if into is None:
-            return backend.load(Path(directory), manifest, trusted=trusted)
-        return _load_into(into, backend, Path(directory), manifest, trusted=trusted)
+            model = backend.load(directory, manifest, trusted=trusted)
+        else:
+            model = _load_into(into, backend, directory, manifest, trusted=trusted)
+    if hasattr(type(model), "signature"):
+        model.signature = Signature.read(manifest.meta.get("signature"))  # type: ignore[attr-defined]  # see above
+        watch(model)
+    return model
 
 
 def _load_into(

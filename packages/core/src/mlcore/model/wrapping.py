@@ -9,6 +9,7 @@ from mlcore.errors import ModelError, PluginError
 from mlcore.model.importing import import_object, made_class
 from mlcore.model.protocol import Backend, Labels, Model, Origin
 from mlcore.plugins import Entry, PluginHost, current_host
+from mlcore.signature import watch
 
 # Frameworks whose backend is published as `mlcore-<name>`.
 PACKAGED = frozenset({"sklearn", "torch"})
@@ -39,7 +40,7 @@ def as_model(
     Raises:
         ModelError: No backend recognises the object; the message says what to install.
     """
-    return backend_of(obj, host).wrap(
+    model = backend_of(obj, host).wrap(
         obj,
         input_names=input_names,
         target_names=target_names,
@@ -47,6 +48,8 @@ def as_model(
         labels=label_map(labels),
         **options,
     )
+    watch(model)
+    return model
 
 
 def build_model(

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlcore.errors import ModelError
 from mlcore.model import Batch, Labels
+from mlcore.signature import Signature
 
 if TYPE_CHECKING:
     from mlcore.bundle import Manifest
@@ -41,6 +42,8 @@ def function_backend(train_step: TrainStep, predict: Predict, *, name: str = "fu
 
 class FunctionModel:
     """A state of arrays, and the two functions that know what to do with it."""
+
+    signature: Signature | None = None
 
     def __init__(
         self,
