@@ -134,7 +134,7 @@ class Everything:
 
     @hookimpl
     def mlcore_register_standins(self, register):
-        register("old", "json:loads")
+        register("old", "json")
 
     @hookimpl
     def mlcore_subscribe(self, run):
@@ -151,9 +151,20 @@ def test_every_kind_has_its_suite():
     checks = plugin_checks(host, "mine")
     subjects = dict.fromkeys(check.subject for check in checks)
     assert list(subjects) == ["runner walk (short)", "runner walk (long)", "executor again", "stand-in old", "listener"]
-    (unchecked,) = [check for check in checks if check.run is None]
-    assert str(unchecked) == "stand-in old: not checked"
-    with pytest.raises(AssertionError, match="stand-in old is not checked: there is no suite for a stand-in"):
+    assert [str(check) for check in checks if check.subject == "stand-in old"] == ["stand-in old: imports"]
+
+
+def test_what_is_not_checked_does_not_pass_as_a_test():
+    class Unsampled:
+        @hookimpl
+        def mlcore_register_backends(self, register):
+            register("mine", NATIVE)
+
+    host = PluginHost(allow=()).load()
+    host.add("mine", Unsampled())
+    (unchecked,) = plugin_checks(host, "mine")
+    assert str(unchecked) == "backend mine: not checked"
+    with pytest.raises(AssertionError, match="backend mine is not checked: register it with samples="):
         unchecked()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlcore.errors import PluginError, nearest
@@ -37,7 +38,7 @@ class Check:
 
     subject: str
     name: str = ""
-    run: Callable[[], None] | None = None
+    run: Callable[[], object] | None = None
     why_not: str = ""
 
     def __str__(self) -> str:
@@ -77,8 +78,8 @@ def _offered(host: PluginHost, kind: str, name: str) -> Iterable[Check]:
     subject = f"{kind} {name}"
     if kind == "executor":
         return _executor(host, host.executors[name], subject)
-    if kind not in ("backend", "runner"):
-        return [Check(subject, why_not=f"there is no suite for a {kind}")]
+    if kind == "stand-in":
+        return [Check(subject, "imports", partial(host.standins.resolve, name))]
     entry = (host.backends if kind == "backend" else host.runners)[name]
     if "samples" not in entry.options:
         return [Check(subject, why_not='register it with samples="module:function" (see mlcore.testing.samples)')]
