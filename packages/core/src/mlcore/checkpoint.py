@@ -17,14 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mlcore.bundle import Bundle, Manifest
+from mlcore.bundle import MANIFEST, Bundle, Manifest
 from mlcore.errors import CorruptError, MlcoreError
 from mlcore.model import Model, restore_model, save_model
 from mlcore.plugins import PluginHost
-from mlcore.store import Folder, temporary_folder
+from mlcore.store import Folder, safe_name, temporary_folder
 
 # JSON values, tuples, bytes, numpy scalars and arrays, nested in dicts and lists.
 State: TypeAlias = Any
+
+_STATE, _ARRAYS = "state.json", "arrays.npz"
+_RESERVED = (_STATE, _ARRAYS, MANIFEST)
+_ADVICE = "state is JSON values and arrays: turn it into these, or leave it out"
+# From here on integers are written in hexadecimal: Python refuses to make very long decimals.
+_LARGE = 1 << 1024
+# What NumPy's `dtype.isbuiltin` says of dtypes that others registered.
+_FOREIGN = 2
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,16 @@ class Checkpoints:
         Args:
             step: Rising within a run.
             state: JSON values and arrays.
-            models: Models by name; names must not be `state.json` or `arrays.npz`.
+            models: Models by name.
             best: Keep this one until a better one comes.
             before_commit: Called when all but the manifest is written; raising leaves no checkpoint.
             host: The plugins to ask for the models' backends.
 
         Raises:
             MlcoreError: The state holds something that is neither JSON nor an array; the message names the variable.
+                Or the step is no whole number, or a model has the name of a file of the checkpoint.
         """
+        _check(step, models or {})
         bundle = Bundle(self.folder / str(step))
         with temporary_folder() as directory:
             write_state(state, directory)
@@ -124,6 +134,15 @@ class Checkpoints:
                 self.folder.remove_tree(str(step))
 
 
+def _check(step: int, models: Mapping[str, object]) -> None:
+    """Refuse what could not be found again."""
+    if type(step) is not int or step < 0:
+        raise MlcoreError(f"{step!r} is not the step of a checkpoint", hint="steps are whole numbers, 0 or above")
+    for name in models:
+        if safe_name(name) in _RESERVED:
+            raise MlcoreError(f"a model of a checkpoint cannot be called {name!r}", hint="that is a file of its own")
+
+
 def _manifest(bundle: Bundle) -> Manifest | None:
     try:
         return bundle.manifest()
@@ -136,9 +155,12 @@ def write_state(state: State, directory: Path) -> None:
     import numpy as np
 
     arrays: dict[str, Any] = {}
-    tree = _encode(state, "state", arrays)
-    (directory / "state.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
-    with (directory / "arrays.npz").open("wb") as file:
+    try:
+        tree = _encode(state, "state", arrays)
+    except RecursionError:
+        raise MlcoreError("the state of a checkpoint holds itself, or is nested too deeply", hint=_ADVICE) from None
+    (directory / _STATE).write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    with (directory / _ARRAYS).open("wb") as file:
         np.savez(file, **arrays)
 
 
@@ -146,34 +168,27 @@ def read_state(folder: Folder) -> State:
     """Read what `write_state` wrote."""
     import numpy as np
 
-    with folder.open("arrays.npz") as file, np.load(file, allow_pickle=False) as arrays:
-        return _decode(json.loads(folder.read_bytes("state.json")), arrays)
+    with folder.open(_ARRAYS) as file, np.load(file, allow_pickle=False) as arrays:
+        return _decode(json.loads(folder.read_bytes(_STATE)), arrays)
 
 
 def _encode(value: State, path: str, arrays: dict[str, Any]) -> Any:  # a JSON value
     import numpy as np
 
-    if value is None or isinstance(value, bool | str) or type(value) is int:
-        return value
-    if type(value) is float:
-        return value if math.isfinite(value) else {"$float": repr(value)}
+    if type(value) in _ENCODERS:
+        return _ENCODERS[type(value)](value)
     if isinstance(value, np.ndarray | np.generic):
         return _keep_array(value, path, arrays)
-    if isinstance(value, bytes):
-        return {"$bytes": value.hex()}
     if isinstance(value, Mapping):
         return _encode_mapping(value, path, arrays)
     if isinstance(value, list | tuple):
         items = [_encode(item, f"{path}[{index}]", arrays) for index, item in enumerate(value)]
         return {"$tuple": items} if isinstance(value, tuple) else items
-    raise MlcoreError(
-        f"{path} is a {type(value).__qualname__}, which a checkpoint cannot hold",
-        hint="state is JSON values and arrays: turn it into these, or leave it out",
-    )
+    raise MlcoreError(f"{path} is a {type(value).__qualname__}, which a checkpoint cannot hold", hint=_ADVICE)
 
 
 def _encode_mapping(value: Mapping[Any, State], path: str, arrays: dict[str, Any]) -> Any:  # keys as they come
-    plain = all(isinstance(key, str) and not key.startswith("$") for key in value)
+    plain = all(type(key) is str and not key.startswith("$") for key in value)
     if plain:
         return {key: _encode(item, f"{path}.{key}", arrays) for key, item in value.items()}
     pairs = [
@@ -185,10 +200,11 @@ def _encode_mapping(value: Mapping[Any, State], path: str, arrays: dict[str, Any
 def _keep_array(value: Any, path: str, arrays: dict[str, Any]) -> dict[str, str]:  # a numpy array or scalar
     import numpy as np
 
-    if value.dtype.hasobject:
-        raise MlcoreError(
-            f"{path} is an array of Python objects, which a checkpoint cannot hold", hint="use a numeric or text dtype"
-        )
+    if isinstance(value, np.ndarray) and not isinstance(value, np.memmap) and type(value) is not np.ndarray:
+        raise MlcoreError(f"{path} is a {type(value).__qualname__}, which a checkpoint cannot hold", hint=_ADVICE)
+    if value.dtype.hasobject or value.dtype.isbuiltin == _FOREIGN:
+        what = f"{path} is an array of {value.dtype}, which cannot be stored without pickle"
+        raise MlcoreError(what, hint="use a dtype of NumPy's own: a number, a text of fixed length, a structure")
     name = f"a{len(arrays)}"
     arrays[name] = value
     return {"$array" if isinstance(value, np.ndarray) else "$scalar": name}
@@ -206,7 +222,16 @@ def _decode(tree: Any, arrays: Mapping[str, Any]) -> State:  # a JSON value
     return {key: _decode(item, arrays) for key, item in tree.items()}
 
 
+_ENCODERS: dict[type, Callable[[Any], Any]] = {
+    type(None): lambda value: value,
+    bool: lambda value: value,
+    str: lambda value: value,
+    int: lambda value: value if abs(value) < _LARGE else {"$int": hex(value)},
+    float: lambda value: value if math.isfinite(value) else {"$float": repr(value)},
+    bytes: lambda value: {"$bytes": value.hex()},
+}
 _DECODERS: dict[str, Callable[[Any, Mapping[str, Any]], State]] = {
+    "$int": lambda inner, arrays: int(inner, 16),
     "$float": lambda inner, arrays: float(inner),
     "$bytes": lambda inner, arrays: bytes.fromhex(inner),
     "$array": lambda inner, arrays: arrays[inner],

@@ -135,7 +135,7 @@ class Run:
         self._from = checkpoint
         self._generators: dict[str, np.random.Generator] = {}
         self._attempts = Attempts(folder, header.id)
-        self._step = checkpoint.step if checkpoint else 0
+        self._step = checkpoint.step if checkpoint else None
         self._journal = JournalWriter(folder, attempt.number, guard=self._check)
         self._metrics = self.bus.channel(MetricsLogged)
         self._files = RunFiles(folder, checkpoint.state["run"]["files"] if checkpoint else {})
@@ -308,7 +308,7 @@ class Run:
             best: Keep this one until a better one comes; otherwise the last two are kept.
         """
         self._check()
-        self._step = self._step + 1 if step is None else step
+        step = self._next_step(step)
         own = {
             "keep": {**self.attempt.keep, **self._journal.positions()},
             "files": self._files.lengths(),
@@ -318,11 +318,17 @@ class Run:
         }
         both = {"run": own, "state": state}
         self._files.ship()
-        bundle = self.checkpoints.save(self._step, both, models, best=best, before_commit=self._check, host=self.host)
-        self._journal.write("checkpoint", sync=True, step=self._step, best=best)
+        bundle = self.checkpoints.save(step, both, models, best=best, before_commit=self._check, host=self.host)
+        self._step = step
+        self._journal.write("checkpoint", sync=True, step=step, best=best)
         channel = self.bus.channel(CheckpointSaved)
         if channel.listeners:
-            channel.emit(CheckpointSaved(self._step, bundle.folder.url))
+            channel.emit(CheckpointSaved(step, bundle.folder.url))
+
+    def _next_step(self, step: int | None) -> int:
+        if step is not None and self._step is not None and step < self._step:
+            raise MlcoreError(f"checkpoint {step} comes after checkpoint {self._step}", hint="steps of a run rise")
+        return (self._step or 0) + 1 if step is None else step
 
     def restore(self) -> Restored | None:
         """What the run goes on from; None when it begins at the beginning."""
