@@ -13,18 +13,18 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mlcore.bundle import MANIFEST, Bundle, Manifest
-from mlcore.errors import KeyExistsError, KeyMissingError, VersionError, nearest
+from mlcore.errors import KeyExistsError, KeyMissingError, StoreError, VersionError, nearest
 from mlcore.model import Labels, Model, pack_model, restore_model
 from mlcore.plugins import PluginHost
 from mlcore.signature import watch
-from mlcore.store import Blobs, Folder, Store, find_store, safe_name
+from mlcore.store import Blobs, Folder, Store, find_store, read_record, safe_name
 
 _REFERENCE = re.compile(r"model:(?P<name>[^@]+)(@(?P<alias>.+))?")
 _NUMBER = re.compile(r"v(\d+)")
@@ -102,12 +102,13 @@ class Models:
         Raises:
             KeyExistsError: The name is taken.
         """
+        pointer = None if name is None else _pointer(name)
         self.store.prepare()
         record = Record(id=uuid.uuid4().hex, name=name, edit=1, time=time.time(), fields=fields)
         self._folder.create(f"{record.id}/1.json", _encode(record))
-        if name is not None:
+        if pointer is not None:
             try:
-                self._folder.create(_pointer(name), json.dumps({"id": record.id}).encode())
+                self._folder.create(pointer, json.dumps({"id": record.id}).encode())
             except KeyExistsError:
                 self._folder.remove_tree(record.id)
                 raise
@@ -146,7 +147,7 @@ class Models:
             raise self._unknown(name) from None
 
     def _owner(self, name: str) -> str:
-        return str(json.loads(self._folder.read_bytes(_pointer(name)))["id"])
+        return read_record(self._folder, _pointer(name), lambda data: str(data["id"]))
 
     def get(self, model_id: str) -> Record:
         """The newest state of a model."""
@@ -209,10 +210,16 @@ class Models:
             labels: Class names to target values, kept in the record.
             made: What made it: lineage and metadata, kept with the version.
             host: The plugins to ask.
+
+        Raises:
+            StoreError: The name or an alias cannot be one.
         """
+        model_name(name)
+        _check_aliases(aliases)
         self.store.writer.claim()
-        record = self.ensure(name)
+        self.store.prepare()
         manifest = pack_model(model, self.store.blobs, {"made": dict(made or {})}, host)
+        record = self.ensure(name)
         number = self._commit(record, manifest)
         # A clean-up may have taken a blob between its storing and the manifest that refers to it.
         while not all(self.store.blobs.has(entry.sha256) for entry in manifest.files.values()):
@@ -280,8 +287,7 @@ class Models:
         return [int(stem) for stem in stems if stem.isdecimal()]
 
     def _read(self, model_id: str, number: int) -> Record:
-        data = json.loads(self._folder.read_bytes(f"{model_id}/{number}.json"))
-        return Record(**{**data, "tags": tuple(data["tags"])})
+        return read_record(self._folder, f"{model_id}/{number}.json", _record)
 
     def _unknown(self, name: str) -> VersionError:
         names = [entry.key.rpartition("/")[2].removesuffix(".json") for entry in self._folder.list("by-name")]
@@ -293,8 +299,24 @@ def _alike(one: Manifest, other: Manifest) -> bool:
     return one.files == other.files and {**one.meta, "signature": None} == {**other.meta, "signature": None}
 
 
+def model_name(text: str) -> str:
+    """Return a name that a user gave, if a model can have it.
+
+    Raises:
+        StoreError: It cannot.
+    """
+    if "@" in text:
+        raise StoreError(f"{text!r} cannot be a name: what follows an '@' is a version alias")
+    return safe_name(text)
+
+
 def _pointer(name: str) -> str:
-    return f"by-name/{safe_name(name)}.json"
+    return f"by-name/{model_name(name)}.json"
+
+
+def _record(data: Any) -> Record:  # whatever JSON gave
+    known = {name: data[name] for name in Record.__dataclass_fields__ if name in data}
+    return Record(**{**known, "tags": tuple(data["tags"])})
 
 
 def copy_version(source: Models, target: Models, name: str, number: int) -> None:
@@ -313,6 +335,14 @@ def copy_version(source: Models, target: Models, name: str, number: int) -> None
     with suppress(KeyExistsError):
         (target.store / "models" / record.id).create(f"v{number}/{MANIFEST}", version.manifest.encode())
     target.edit(record.id, lambda now: _with_version(now, number, version.aliases, record.labels))
+
+
+def _check_aliases(aliases: Iterable[str]) -> None:
+    for alias in aliases:
+        if not alias or not alias.isprintable():
+            raise StoreError(f"{alias!r} cannot be a version alias", hint="use a word, such as best")
+        if _NUMBER.fullmatch(alias):
+            raise StoreError(f"{alias!r} cannot be a version alias: it is the number of a version")
 
 
 def _encode(record: Record) -> bytes:

@@ -19,7 +19,8 @@ from mlcore.runs.source import importable
 from mlcore.runs.start import check_resumable, go_on, start_run, stored_config
 from mlcore.runs.view import RunView
 from mlcore.standins import standing_in
-from mlcore.store import Store, safe_name
+from mlcore.store import Store
+from mlcore.versions import model_name
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _set_arguments(arguments: tuple[str, ...]) -> str:
 def _name_of(path: Path) -> str:
     """A run's name by its config's path; none where that could not be stored."""
     with suppress(StoreError):
-        return safe_name(path.stem)
+        return model_name(path.stem)
     return ""
 
 

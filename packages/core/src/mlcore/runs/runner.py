@@ -10,12 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from mlcore.config import Config
 from mlcore.errors import StoreError
 from mlcore.runs.run import Run
-from mlcore.store import safe_name
+from mlcore.versions import model_name
 
 
 def _checked_name(text: str) -> str:
     try:
-        return safe_name(text)
+        return model_name(text)
     except StoreError as error:
         raise ValueError(error.what) from error
 

@@ -20,7 +20,8 @@ from mlcore.runs.ids import new_id, tail
 from mlcore.runs.randomness import draw_seed, seed_everything
 from mlcore.runs.run import Header, Run
 from mlcore.runs.view import SILENCE, RunView
-from mlcore.store import Folder, Store, find_store, safe_name
+from mlcore.store import Folder, Store, find_store
+from mlcore.versions import model_name
 
 
 def start_run(
@@ -49,7 +50,7 @@ def start_run(
         overrides: What was changed in the config, for the record; they are applied already.
         host: The plugins that may subscribe.
     """
-    name = safe_name(name) if name else None
+    name = model_name(name) if name else None
     config = config if isinstance(config, Config) else Config.of(config or {})
     place = store if isinstance(store, Store) else Store(find_store(store).url)
     place.prepare()
