@@ -65,7 +65,8 @@ def page(rows: Iterable[Row], versions: str) -> str:
     """The table as a page, with the day and the machine."""
     return f"""# Benchmarks
 
-What `nox -s bench -- --rulers FOLDER --write docs/benchmarks.md` measured on {date.today():%Y-%m-%d}, on {machine()}.
+What `nox -s bench -- --rulers FOLDER --write docs/benchmarks.md` measured on {date.today():%Y-%m-%d}.
+Machine: {machine()}.
 {versions}
 
 {markdown(rows)}

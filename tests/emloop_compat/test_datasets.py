@@ -273,3 +273,14 @@ def test_a_config_string_must_be_a_mapping(text):
         return
     with pytest.raises(MlcoreError, match="a dataset's config is a mapping, not a"):
         Dataset(text)
+
+
+def test_beginning_anew_ends_the_epoch_that_was_left():
+    wrapper = StreamWrapper(itertools.count, buffer_size=2)
+    epochs = []
+    for _ in range(3):
+        epochs.append(wrapper.begin())
+        assert next(epochs[-1]) == 0
+        assert len(threads()) == 1
+    wrapper.close()
+    assert not threads()

@@ -140,6 +140,15 @@ def test_leaving_early_leaves_no_thread(stop):
     assert threads() == []
 
 
+def test_leaving_a_plain_iterable_early_leaves_no_thread():
+    endless = ({"x": [n]} for n in iter(int, 1))
+    loop = make_loop([Diary("after_batch", 3, ValueError("broken"))], buffer=2)
+    with pytest.raises(ValueError, match="broken") as caught, loop:
+        loop.epoch([endless], [])
+    assert threads() == []
+    assert caught.value.__traceback__ is not None, "which still holds the frames of the pass"
+
+
 def test_an_empty_stream_of_a_fixed_size_ends_when_read_ahead():
     with pytest.raises(ValueError, match="has no batches"):
         MainLoop(Doubler(), Lists(train=[]), buffer=2, fixed_epoch_size=3, skip_zeroth_epoch=True).run_training()
