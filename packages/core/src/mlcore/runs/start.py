@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -51,12 +52,12 @@ def start_run(
         host: The plugins that may subscribe.
     """
     name = model_name(name) if name else None
+    if seed is not None and not 0 <= (seed := operator.index(seed)) < 2**32:
+        raise RunError(f"the seed {seed} is out of range", hint="a seed has 32 bits: 0 to 4294967295")
     config = config if isinstance(config, Config) else Config.of(config or {})
     place = store if isinstance(store, Store) else Store(find_store(store).url)
     place.prepare()
     run_id = new_id()
-    if seed is not None and not 0 <= seed < 2**32:
-        raise RunError(f"the seed {seed} is out of range", hint="a seed has 32 bits: 0 to 4294967295")
     seed_given = seed is not None
     seed = draw_seed() if seed is None else seed
     header = Header(
