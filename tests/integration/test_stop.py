@@ -8,6 +8,10 @@ import signal
 import pytest
 from tests.integration.conftest import GATED, Desk, until
 
+import mlcore
+from mlcore.errors import SupersededError
+from mlcore.runs import Attempts
+
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory, zygote):
@@ -156,6 +160,16 @@ def test_a_run_that_is_running_is_not_resumed_but_may_be_taken_over(held, quick,
     after = {path: path.read_bytes() for path in quick.store.rglob("*") if path.is_file()}
     assert {path for path in after if after[path] != before.get(path)} <= set(held.run.glob("files/*"))
     assert quick.facts(held.run) == calm
+
+
+def test_a_run_that_was_taken_over_is_told_before_it_has_something_to_keep(tmp_path):
+    """A long epoch need not run to its end: what the journal's thread writes in between is enough."""
+    run = mlcore.start_run(store=str(tmp_path / "store"))
+    with pytest.raises(SupersededError, match="was taken over by a newer attempt"), run:
+        Attempts(run.folder, run.id).claim(2)
+        run.log(1, loss=0.5)
+        until(lambda: run.stopping)
+    assert run.status == "superseded"
 
 
 def test_of_two_resumes_at_once_one_wins_and_the_other_is_told(held, quick, calm):

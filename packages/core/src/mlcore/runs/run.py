@@ -167,6 +167,9 @@ class Run:
                 self._end("stopped" if self.stopping else "finished", self.stopping or self.reason)
             else:
                 self._end_with(error)
+        except SupersededError:
+            self.status = "superseded"
+            raise
         finally:
             with contextlib.suppress(MlcoreError):  # it was told; what is not in the store yet stays in the spool
                 self._journal.close()
@@ -226,7 +229,11 @@ class Run:
 
     def _check(self) -> None:
         self.store.writer.claim()
-        self._attempts.check_newest(self.attempt.number)
+        try:
+            self._attempts.check_newest(self.attempt.number)
+        except SupersededError as error:
+            self.stop(error.what)  # the journal's heartbeat sees it, too: an epoch need not run to its end
+            raise
 
     # --- what the work says ---
 
