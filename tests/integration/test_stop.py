@@ -165,10 +165,15 @@ def test_a_run_that_is_running_is_not_resumed_but_may_be_taken_over(held, quick,
 def test_a_run_that_was_taken_over_is_told_before_it_has_something_to_keep(tmp_path):
     """A long epoch need not run to its end: what the journal's thread writes in between is enough."""
     run = mlcore.start_run(store=str(tmp_path / "store"))
-    with pytest.raises(SupersededError, match="was taken over by a newer attempt"), run:
-        Attempts(run.folder, run.id).claim(2)
-        run.log(1, loss=0.5)
-        until(lambda: run.stopping)
+
+    def work():
+        with run:
+            Attempts(run.folder, run.id).claim(2)
+            run.log(1, loss=0.5)
+            until(lambda: run.stopping)
+
+    with pytest.raises(SupersededError, match="was taken over by a newer attempt"):
+        work()
     assert run.status == "superseded"
 
 
