@@ -162,7 +162,7 @@ class PlansPages(Right):
 WRONG = {
     IgnoresStop: "stopping: after run.stop at fact 4 of 12 it went on to the end",
     ForgetsItsPlace: r"stopping: cut at fact 4 of 12 and resumed, the run has other results: place is ",
-    BeginsAnewAfterACheckpoint: "stopping: cut at fact 4 of 12 and resumed, the run has other results: place is ",
+    BeginsAnewAfterACheckpoint: "stopping: checkpoint 1 comes after checkpoint 2",
     SkipsAStep: "stopping: cut at fact 4 of 12 and resumed, the run has other results: place is ",
     HasAGeneratorOfItsOwn: "the_same_again: the same config and seed gave other results: place is ",
     KeepsItsGeneratorToItself: "stopping: cut at fact 4 of 12 and resumed, the run has other results: place is ",
