@@ -178,8 +178,8 @@ def test_names_of_plain_variables(name):
 def test_the_command_line_has_no_secrets():
     words = ["mlcore", "run", "--password", "a", "--api-key=b", "--token", "--next", "db.passwd=c", "--tokens", "3"]
     assert hide_command(words) == [
-        "mlcore", "run", "--password", "<redacted>", "--api-key=<redacted>", "--token", "--next", "db.passwd=<redacted>",
-        "--tokens", "3",
+        "mlcore", "run", "--password", "<redacted>", "--api-key=<redacted>", "--token", "--next",
+        "db.passwd=<redacted>", "--tokens", "3",
     ]  # fmt: skip
 
 

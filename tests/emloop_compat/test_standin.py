@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import mlcore
+from mlcore.bundle import Bundle
 from mlcore.plugins import current_host
 from mlcore.standins import standing_in
 from mlcore.store import Store
+from mlcore.versions import Models
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "compat" / "line.py"
 
@@ -53,3 +55,17 @@ def test_modules_of_emloop_are_found(module):
     with standing_in(["emloop"], current_host()):
         found = importlib.import_module(f"emloop.{module}")
     assert found.__name__ == f"mlcore_emloop_compat.{module}"
+
+
+def test_a_model_of_emloop_keeps_its_signature(store, tmp_path, capfd):
+    (tmp_path / "fit.py").write_text(EXAMPLE.read_text())
+    (tmp_path / "train.yaml").write_text(
+        "compat: [emloop]\ndataset: {class: fit.Points}\nmodel: {class: fit.Line}\nhooks: [SaveLatest]\n"
+        "main_loop: {epochs_count: 1}\n"
+    )
+    view = mlcore.run(tmp_path / "train.yaml", store=store)
+    signature = Models(store).resolve("model:train").manifest.meta["signature"]
+    assert signature["inputs"] == {name: {"dtype": "float64", "shape": []} for name in "xy"}
+    assert sorted(signature["outputs"]) == ["loss", "prediction"]
+    kept = Bundle(view.folder / "checkpoints" / "1" / "model").manifest().meta["signature"]
+    assert kept == signature
