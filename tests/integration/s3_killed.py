@@ -24,10 +24,11 @@ async def call(self, *args, **kwargs):
     mine = next(numbers)
     if mine == -moment:
         os.kill(os.getpid(), signal.SIGKILL)
-    answer = await real(self, *args, **kwargs)
-    if mine == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
+    try:
+        return await real(self, *args, **kwargs)
+    finally:
+        if mine == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 s3fs.S3FileSystem._call_s3 = call

@@ -51,9 +51,9 @@ class JournalWriter:
 
     Points survive SIGKILL after 0.25 s or 64 KB, records when `write` returns, and power loss when it returns with
     `sync=True`. When the disk fails, what is buffered is kept and tried again; until that succeeds every call raises
-    the error. On a store that cannot append, all this is true of a spool on this machine, from where records with `sync`
-    are brought to the store before `write` returns, and everything else within seconds; a record whose shipping fails
-    stays in the spool, and is shipped later.
+    the error. On a store that cannot append, all this is true of a spool on this machine. From there records with
+    `sync` are brought to the store before `write` returns, and everything else within seconds; what could not be
+    shipped stays in the spool, and is shipped later.
 
     Args:
         folder: The run's folder.
