@@ -78,7 +78,7 @@ class ScriptRunner:
             if run.stopping is None:
                 raise
         except Exception as error:
-            if isinstance(error, ModuleNotFoundError) and error.name in run.host.standins:
+            if isinstance(error, ModuleNotFoundError) and error.name and error.name in run.host.standins:
                 error.add_note(f"{run.host.standins[error.name].target} can stand in for it: --compat={error.name}")
             _add(log, _told(error, path))
             raise
