@@ -42,13 +42,23 @@ class NativeBackend:
         model: Model = obj
         return model
 
+    def check_storable(self, model: Model) -> None:
+        """Refuse what could be saved but never loaded."""
+        kind = type(model)
+        if not callable(getattr(kind, "load", None)):
+            what = f"{kind.__qualname__} has no `load(directory)` class method, so what it saves could not be loaded"
+            raise ModelError(what, hint="add one, or register a backend for it")
+        if "<locals>" in kind.__qualname__:
+            what = f"{kind.__qualname__} is defined inside a function, where nothing could find it to load it"
+            raise ModelError(what, hint="define the class at the top of a module")
+
     def load(self, directory: Path, manifest: Manifest, *, trusted: Collection[str] = ()) -> Model:
         """Ask the class named in the manifest; its module must be importable."""
         path = str(manifest.meta.get("class"))
-        load = getattr(import_object(path), "load", None)
-        if load is None:
+        kind = import_object(path)
+        if not callable(getattr(kind, "load", None)):
             raise ModelError(f"{path} has no `load(directory)` class method", hint="add one, or register a backend")
-        model: Model = load(directory)
+        model: Model = kind.load(directory)
         return model
 
     def rng_state(self) -> None:

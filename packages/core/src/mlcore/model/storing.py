@@ -55,6 +55,8 @@ def pack_model(model: object, blobs: Blobs, extra: Mapping[str, Any], host: Plug
 def _saved(model: object, *, training: bool, host: PluginHost | None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder with the saved model, and what its manifest has to say."""
     backend, wrapped = backend_of(model, host), as_model(model, host=host)
+    if hasattr(backend, "check_storable"):
+        backend.check_storable(wrapped)
     with temporary_folder() as directory:
         wrapped.save(directory, training=training)
         yield directory, _describe(wrapped, backend)

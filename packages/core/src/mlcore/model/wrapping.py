@@ -112,7 +112,12 @@ def label_map(labels: Labels | Sequence[int | str] | None) -> Labels | None:
     """Labels as a mapping of names to values; a plain sequence names each value by itself."""
     if labels is None or isinstance(labels, Mapping):
         return labels
-    return {str(value): value for value in labels}
+    if isinstance(labels, str):
+        raise ModelError(f"the labels are one text, {labels!r}", hint="give a list of values, or a mapping of names")
+    named = {str(value): value for value in labels}
+    if len(named) < len(labels):
+        raise ModelError(f"two of the labels {list(labels)!r} have one name", hint="give a mapping of names to values")
+    return named
 
 
 def backend_of(obj: object, host: PluginHost | None = None) -> Backend:
