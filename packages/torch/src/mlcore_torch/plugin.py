@@ -18,4 +18,5 @@ def mlcore_register_backends(register: Register) -> None:
         "mlcore_torch.backend:TorchBackend",
         frameworks=("torch",),
         options=("loss", "optimizer", "device"),
+        samples="mlcore_torch.samples:backend_samples",
     )
