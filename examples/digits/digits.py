@@ -1,8 +1,9 @@
 """The handwritten digits that scikit-learn ships: 1,797 images of 8x8 pixels, cut into train, valid and test."""
 
 import numpy as np
-from mlcore_emloop_compat import ArrayStream, BaseDataset
 from sklearn.datasets import load_digits
+
+from mlcore_emloop_compat import ArrayStream, BaseDataset
 
 SPLIT = {"train": slice(0, 1257), "valid": slice(1257, 1527), "test": slice(1527, None)}
 
@@ -14,10 +15,10 @@ class Digits(BaseDataset):
         images, labels = load_digits(return_X_y=True)
         order = np.random.default_rng(seed).permutation(len(images))
         sources = {"images": images[order].reshape(-1, 8, 8) / 16, "labels": labels[order]}
-        self._streams = {
-            name: ArrayStream({source: values[part] for source, values in sources.items()}, batch_size, shuffle=name == "train", seed=seed)
-            for name, part in SPLIT.items()
-        }
+        self._streams = {}
+        for name, part in SPLIT.items():
+            cut = {source: values[part] for source, values in sources.items()}
+            self._streams[name] = ArrayStream(cut, batch_size, shuffle=name == "train", seed=seed)
         self.num_batches = {name: len(stream) for name, stream in self._streams.items()}
 
     def train_stream(self):

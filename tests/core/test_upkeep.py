@@ -152,7 +152,7 @@ def test_nothing_acknowledged_is_lost_while_collecting(store):
                     return
                 text = f"{number % 3}"  # the same contents again and again, from all writers
                 saved.append((models.save(Text(text), f"model-{writer}", made={"n": number}), text))
-        except BaseException as error:  # whatever it is, the test must see it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test must see it
             errors.append(error)
 
     writers = [threading.Thread(target=write, args=(name,)) for name in range(3)]

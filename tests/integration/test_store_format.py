@@ -6,9 +6,10 @@ import shutil
 import warnings
 from pathlib import Path
 
-import mlcore
 import numpy as np
 import pytest
+
+import mlcore
 from mlcore.runs import RunView, execute_job, find_run, list_runs, resume_job
 from mlcore.runs.collect import collect
 from mlcore.store import Store

@@ -175,8 +175,7 @@ def _refuse(unknown: Iterable[str], path: Path) -> None:
         raise ModelError(
             f"the file uses {', '.join(names)}, which mlcore does not trust; nothing was loaded",
             where=str(path),
-            hint="if you know where the file comes from, allow exactly these: "
-            f"mlcore.load_model(…, trusted={names!r})",
+            hint=f"if you know where the file comes from, allow exactly these: mlcore.load_model(…, trusted={names!r})",
         )
 
 
