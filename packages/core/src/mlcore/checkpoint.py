@@ -100,7 +100,7 @@ class Checkpoints:
             for name, model in (models or {}).items():
                 save_model(model, directory / name, training=True, host=host)
             bundle.write(directory, kind="checkpoint", meta={"step": step, "best": best}, before_commit=before_commit)
-        self._prune()
+        self.prune()
         return bundle
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
@@ -124,13 +124,13 @@ class Checkpoints:
         found = {step: _manifest(Bundle(self.folder / str(step))) for step in self.steps()}
         return {step: manifest for step, manifest in found.items() if manifest}
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
         """Keep the last two complete ones and the newest best; older ones go, torn ones with them."""
         complete = self.manifests()
         best = [step for step, manifest in complete.items() if manifest.meta.get("best")]
         keep = {*list(complete)[-2:], *best[-1:]}
         for step in self.steps():
-            if step not in keep and step < max(keep):
+            if step not in keep and step < max(keep, default=0):
                 self.folder.remove_tree(str(step))
 
 

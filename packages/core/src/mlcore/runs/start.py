@@ -119,6 +119,7 @@ def go_on(
         environment=describe(source),
     )
     _keep_difference(view.folder, attempt.number, source)
+    Checkpoints(view.folder / "checkpoints").prune()  # which the last attempt may not have come to
     host = host or current_host()
     seed_everything(view.header.seed, host)
     return Run(
