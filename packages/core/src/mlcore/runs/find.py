@@ -55,10 +55,18 @@ def find_run(store: Store, wanted: str) -> RunView:
 
 def run_at(place: str) -> RunView | None:
     """The run whose folder is at a path or URL; its store is three folders up, where a store's layout puts it."""
-    url = place.rstrip("/") if "://" in place else str(Path(place).resolve())
-    if not place or not Folder(url).exists("run.json"):
+    remote = "://" in place
+    if not (Folder(place).exists("run.json") if remote else _is_run(place)):
         return None
+    url = place.rstrip("/") if remote else str(Path(place).resolve())
     return RunView(Store("/".join(url.split("/")[:-3]) or "/"), Folder(url))
+
+
+def _is_run(path: str) -> bool:
+    try:
+        return bool(path) and (Path(path) / "run.json").is_file()
+    except (OSError, ValueError):  # what can be no path is a name
+        return False
 
 
 def _by_name(store: Store) -> dict[str, RunView]:
