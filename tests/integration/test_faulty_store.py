@@ -104,7 +104,7 @@ def trial(seed, rates, undisturbed, outcomes):
     fs.calm = True
     views = list(list_runs(Store(url)))
     if views and views[0].status != "finished":
-        job, run = resume_job(views[0])
+        job, run = resume_job(views[0], takeover=True)  # the process that failed is this one, which lives on
         execute_job(job, run)
         outcomes["resumed"] += 1
     for view in list_runs(calm):
