@@ -88,11 +88,14 @@ def test_what_is_drawn_and_read_goes_on_where_it_was(changes, tmp_path, zygote):
     calm = Desk(tmp_path / "calm", zygote)
     zygote.run([*argv, "--store", calm.store], calm.path, tell=tmp_path / "writes").ok()
     facts, writes = calm.facts(calm.runs()[0]), int((tmp_path / "writes").read_text())
-    for part in (0.4, 0.6, 0.8, 0.97):
+
+    def die(part):
         desk = Desk(tmp_path / str(part), zygote)
         assert zygote.run([*argv, "--store", desk.store], desk.path, deadly=int(part * writes)).code == -9
         resume(desk, desk.runs()[0])
         assert desk.facts(desk.runs()[0]) == facts
+
+    each(die, (0.4, 0.6, 0.8, 0.97))
 
 
 def test_a_run_killed_at_random_moments_ends_the_same(tmp_path):
