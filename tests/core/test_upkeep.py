@@ -86,6 +86,14 @@ def test_a_running_run_cannot_be_discarded(store):
         discard(RunView(store, run.folder))
 
 
+def test_a_copy_outside_of_a_store_cannot_be_discarded(store, tmp_path):
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(finished(store).folder.local, copy)
+    with pytest.raises(RunError, match="outside of a store"):
+        discard(find_run(store, str(copy)))
+    assert copy.exists()
+
+
 def test_what_is_not_in_the_trash_cannot_come_back(store):
     discard(finished(store))
     with pytest.raises(RunError, match="no run 'nothing' in the trash"):

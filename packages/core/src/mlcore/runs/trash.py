@@ -38,7 +38,10 @@ def discard(view: RunView) -> Discarded:
 
     Raises:
         RunBusyError: It is running.
+        RunError: It is a copy outside of a store, which has no trash.
     """
+    if view.folder.url != run_folder(view.store, view.id).url:
+        raise RunError("this is a copy of a run, outside of a store", where=view.folder.url, hint="remove the folder")
     if view.status == "running":
         raise RunBusyError(f"run {view.name} ({view.id}) is running", hint="stop it first")
     now = int(time.time())
