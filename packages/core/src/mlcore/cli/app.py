@@ -63,6 +63,7 @@ app = typer.Typer(
     help="Train, track and use models, from one config file.",
     epilog="Start with: mlcore run FILE. Documentation: docs/ in the source tree.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # Without rich the help is plain text, and costs half of a bare typer script's.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -87,12 +88,12 @@ def _options(
 
 
 app.command("run", cls=run.RunCommand)(guarded(run.run))
-app.command("resume")(guarded(run.resume))
+app.command("resume", short_help="Go on with a run from its newest checkpoint.")(guarded(run.resume))
 app.command("ls")(guarded(runs.ls))
 app.command("show")(guarded(runs.show))
 app.add_typer(runs.app, name="runs")
 app.add_typer(new.app, name="new")
-app.command("plugins")(guarded(plugins.plugins))
+app.command("plugins", short_help="List plugins and what they offer.")(guarded(plugins.plugins))
 app.command("doctor")(guarded(doctor.doctor))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -125,11 +126,19 @@ def _is_number(cell: str) -> bool:
     return True
 
 
+def fitted(text: str) -> str:
+    """Cut lines off where the terminal ends; all of them in a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in text.splitlines())
+
+
 def number(value: float) -> str:
     """Four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def interactive() -> bool:
-    """Whether a person looks at standard error."""
-    return sys.stderr.isatty()
+    """Whether a person looks at standard error, in a terminal that can redraw a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def plugins(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these plugins.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these plugins.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run the conformance suites on what the plugins register.")
     ] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class Bars:
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._progress.start()
         self._task: Any = None  # rich's task id
+        self._stream, self._counts = "", Counter[str]()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -64,11 +66,15 @@ class Bars:
         """Begin a bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(f"epoch {event.epoch} {event.stream}", total=event.total)
+        # A stream that does not say how long it is, is as long as it was before.
+        total = event.total or self._counts.pop(event.stream, None)
+        self._stream = event.stream
+        self._task = self._progress.add_task(f"epoch {event.epoch} {event.stream}", total=total)
 
     def batch(self, event: BatchFinished) -> None:
         """Move it on."""
         if self._task is not None:
+            self._counts[self._stream] += 1
             self._progress.advance(self._task)
 
     def epoch(self, event: EpochFinished) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlcore.runs import Job, Run, RunView
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the config; values as YAML.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes of the config; values as YAML.")
 ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlcore.cli import sync, upkeep
-from mlcore.cli.common import number, open_run, open_store, print_json, say, table
+from mlcore.cli.common import fitted, number, open_run, open_store, print_json, say, table
 from mlcore.cli.guard import guarded
 from mlcore.cli.options import JsonOption, RunArgument, StoreOption
 
@@ -34,8 +34,9 @@ def ls(store: StoreOption = None, limit: Limit = None, json: JsonOption = False)
     if json:
         print_json([view.summary() for view in views])
     elif views:
-        typer.echo(table([_row(view) for view in views], ("id", "name", "status", "started", "epochs", "metrics")))
-    else:
+        rows = [_row(view) for view in views]
+        typer.echo(fitted(table(rows, ("id", "name", "status", "started", "epochs", "metrics"))))
+    elif next(list_runs(place), None) is None:
         say("there are no runs yet; start one with: mlcore run FILE")
 
 
@@ -47,7 +48,7 @@ def _readable(views: Iterable[RunView]) -> Iterator[RunView]:
         try:
             view.summary()
         except MlcoreError as error:
-            say(f"warning: {error}")
+            say(f"warning: {error.where}: {error.what}" if error.where else f"warning: {error.what}")
         else:
             yield view
 
@@ -58,7 +59,7 @@ def _row(view: RunView) -> tuple[str, ...]:
     values = " ".join(
         f"{metric.stream + '.' if metric.stream else ''}{metric.name}={number(metric.last)}" for metric in shown
     )
-    return (view.id, view.name, view.status, started, str(len(view.epochs)), values)
+    return (view.id, view.name, view.status, started, str(view.epochs_done), values)
 
 
 def show(wanted: RunArgument, store: StoreOption = None, json: JsonOption = False) -> None:
@@ -71,13 +72,16 @@ def show(wanted: RunArgument, store: StoreOption = None, json: JsonOption = Fals
 
 def _parts(view: RunView) -> list[str]:
     metrics = [(m.stream or "", m.name, number(m.last), number(m.best)) for m in view.metrics]
-    models = [(m["name"], f"v{m['version']}", " ".join(m["aliases"]), m["digest"][:12], m["url"]) for m in view.models]
+    named = [model for model in view.models if model["aliases"]] or view.models[-1:]
+    models = [(m["name"], f"v{m['version']}", " ".join(m["aliases"]), m["digest"][:12], m["url"]) for m in named]
+    others = len(view.models) - len(named)
     uses = [(use["kind"], str(use["size"]), use["digest"][:12], use["url"]) for use in view.uses]
     checkpoints = [(str(c["step"]), "best" if c["best"] else "", c["url"]) for c in view.checkpoints]
     return [
         _head(view),
         table(metrics, ("stream", "metric", "last", "best")) if metrics else "",
         table(models, ("model", "version", "aliases", "digest", "url")) if models else "",
+        f"{others} other versions without an alias: --json has them" if others else "",
         table(uses, ("used", "bytes", "digest", "url")) if uses else "",
         table(checkpoints, ("checkpoint", "", "url")) if checkpoints else "",
         table(_attempts(view), ("attempt", "started", "host", "pid", "from", "overrides")),
@@ -92,7 +96,7 @@ def _head(view: RunView) -> str:
         "status": view.status + (f": {view.reason}" if view.reason else ""),
         "runner": view.header.runner or "python",
         "seed": str(view.header.seed),
-        "epochs": str(len(view.epochs)),
+        "epochs": str(view.epochs_done),
         "commit": _commit(view),
         "path": view.summary()["path"],
     }

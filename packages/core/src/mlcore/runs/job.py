@@ -58,7 +58,7 @@ def plan_job(
         PluginError: A plugin that it needs is missing or broken.
     """
     overrides, arguments, compat = tuple(overrides), tuple(arguments), tuple(compat)
-    source = Path(path).resolve()
+    source = _resolved(path)
     if source.suffix == ".py":
         return _check(_script(path, overrides, arguments, compat), source.parent, (), _name_of(source), host)
     if arguments:
@@ -68,6 +68,17 @@ def plan_job(
     config = Config.read(path, overrides=overrides)
     folder = source if source.is_dir() else source.parent
     return _check(config, folder, overrides, _name_of(folder if source.stem == "config" else source), host)
+
+
+def _resolved(path: str | Path) -> Path:
+    try:
+        found = Path(path).resolve()
+        with suppress(FileNotFoundError):  # whoever reads it says so, and what is there instead
+            found.stat()
+    except (ValueError, OSError, RuntimeError) as error:  # a null byte, a circle of links, a folder that is closed
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{str(path)!r} is no path to a config: {reason}") from error
+    return found
 
 
 def _script(

@@ -136,6 +136,11 @@ class RunView:
                     rows[step]["metrics"].setdefault(stream, {})[name] = value
         return list(rows.values())
 
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs it trained: the number of the last one."""
+        return int(self.epochs[-1]["epoch"]) if self.epochs else 0
+
     @cached_property
     def metrics(self) -> list[Metric]:
         """Last and best value of every series."""
