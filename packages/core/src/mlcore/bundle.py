@@ -295,7 +295,7 @@ def _check(entry: FileEntry, read: Hashing) -> None:
     if read.size != entry.size:
         raise CorruptError(f"it has {read.size} bytes instead of {entry.size}", hint=_ANEW)
     if read.digest != entry.sha256:
-        raise CorruptError(f"its content has the digest {read.digest} instead of {entry.sha256}", hint=_ANEW)
+        raise CorruptError(f"its content has the digest {read.digest[:12]}… instead of {entry.sha256[:12]}…", hint=_ANEW)
 
 
 def _sources(directory: Path) -> list[tuple[str, Path]]:
