@@ -295,7 +295,8 @@ def _check(entry: FileEntry, read: Hashing) -> None:
     if read.size != entry.size:
         raise CorruptError(f"it has {read.size} bytes instead of {entry.size}", hint=_ANEW)
     if read.digest != entry.sha256:
-        raise CorruptError(f"its content has the digest {read.digest[:12]}… instead of {entry.sha256[:12]}…", hint=_ANEW)
+        what = f"its content has the digest {read.digest[:12]}… instead of {entry.sha256[:12]}…"
+        raise CorruptError(what, hint=_ANEW)
 
 
 def _sources(directory: Path) -> list[tuple[str, Path]]:
