@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from table import Row
+from table import Row, timed
 
 ROOT = Path(__file__).parent.parent
 PLUGS = ROOT / "benchmarks" / "plugs"
-BUFFER = 8
+BUFFER, BUFFERED = 8, 5000
 
 
 def measure(folder: Path, rounds: int) -> list[Row]:
@@ -32,7 +32,9 @@ def installed(module: str) -> bool:
 def main_loop(folder: Path, rounds: int) -> list[Row]:
     impls = ["mlcore_emloop_compat", *(["emloop"] if installed("emloop") else [])]
     arguments = [part for impl in impls for part in ("--impl", impl)]
-    text = _run(folder / "emloop_loop.py", *arguments, f"--rounds={rounds}", f"--buffer={BUFFER}", "--json")
+    # The ruler's own 200 batches take a millisecond: being put aside once by the system would be all one sees.
+    ahead = [f"--buffer={BUFFER}", f"--buffer-batches={BUFFERED}"]
+    text = _run(folder / "emloop_loop.py", *arguments, f"--rounds={rounds}", *ahead, "--json")
     cases = json.loads(text)["cases"]
     return [
         _loop_row(cases, "0 hooks", "duties", 2.0, 1.5),
@@ -47,7 +49,8 @@ def _loop_row(cases: dict[str, Any], hooks: str, floor: str, must: float, stretc
     if peer := cases.get(f"emloop {hooks}"):
         beside += f"; emloop {_timed(peer, 'us_per_batch', 'best', 'worst')}, {peer['ratio_to_own_floor']:.3g}x"
     text = _timed(ours, "us_per_batch", "best", "worst")
-    return Row(f"main loop, {hooks}, a batch", text, beside, ours["ratio_to_own_floor"], must, stretch)
+    figure = max(ours["ratio_to_own_floor"], ours["best"] / cases[floor]["best"])
+    return Row(f"main loop, {hooks}, a batch (wall clock)", text, beside, figure, must, stretch)
 
 
 def _buffer_row(cases: dict[str, Any]) -> Row:
@@ -75,7 +78,8 @@ def _step_row(found: dict[tuple[str, int], dict[str, Any]], work: str, callbacks
     if work == "noop":
         return Row("loop alone, a batch", text, beside, ours["us_median"], 3, 2, " µs")
     must, stretch = (1.07, 1.05) if callbacks == 0 else (1.2, 1.15)
-    return Row(f"tiny torch step, {callbacks} listeners, a batch", text, beside, ours["ratio"], must, stretch)
+    figure = max(ours["ratio"], ours["us_min"] / found["torch", 0]["us_min"])
+    return Row(f"tiny torch step, {callbacks} listeners, a batch", text, beside, figure, must, stretch)
 
 
 def _beside(name: str, row: dict[str, Any]) -> str:
@@ -97,7 +101,7 @@ def _event_row(found: dict[str, Any], plug: str, listeners: int) -> Row:
 
 
 def _timed(row: dict[str, Any], median: str, low: str, high: str, unit: str = "µs") -> str:
-    return f"{row[median]:.3g} {unit} ({row[low]:.3g} to {row[high]:.3g})"
+    return timed(row[median], row[low], row[high], unit)
 
 
 def _json(script: Path, *arguments: str) -> Any:  # what the ruler keeps

@@ -31,7 +31,7 @@ def main() -> int:
     rows += builtin.measure(arguments.rounds) + startup.measure(arguments.rounds)
     print(f"{machine()}; {_versions()}\n\n{markdown(rows)}")
     if arguments.write:
-        arguments.write.write_text(page(rows, f"Versions: {_versions()}."), encoding="utf-8")
+        arguments.write.write_text(page(rows, f"Versions: {_versions()}.", arguments.note), encoding="utf-8")
     return int(any(row.met == "NO" for row in rows))
 
 
@@ -42,6 +42,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rulers", type=Path, default=where, help="folder of the rulers (or MLCORE_RULERS)")
     parser.add_argument("--rounds", type=int, default=9, help="how often each thing is measured")
     parser.add_argument("--write", type=Path, metavar="FILE", help="store the table as a page")
+    parser.add_argument("--note", default="", help="a paragraph to store below the table")
     arguments = parser.parse_args()
     if arguments.rulers and not (arguments.rulers / "emloop_loop.py").is_file():
         parser.error(f"there are no rulers in {arguments.rulers}")

@@ -52,7 +52,16 @@ class Row:
 
 def spread(values: Sequence[float], unit: str) -> str:
     """Median and range."""
-    return f"{statistics.median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
+    return timed(statistics.median(values), min(values), max(values), unit)
+
+
+def timed(median: float, low: float, high: float, unit: str) -> str:
+    """Median and range, to three digits."""
+    return f"{short(median)} {unit} ({short(low)} to {short(high)})"
+
+
+def short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -61,8 +70,9 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def page(rows: Iterable[Row], versions: str) -> str:
-    """The table as a page, with the day and the machine."""
+def page(rows: Iterable[Row], versions: str, note: str = "") -> str:
+    """The table as a page, with the day, the machine, and what the person who measured has to add."""
+    note = f"\n{note}\n" if note else ""
     return f"""# Benchmarks
 
 What `nox -s bench -- --rulers FOLDER --write docs/benchmarks.md` measured on {date.today():%Y-%m-%d}.
@@ -70,14 +80,16 @@ Machine: {machine()}.
 {versions}
 
 {markdown(rows)}
-
+{note}
 How to read it:
 
-* Times are CPU time of the process itself, as the machine was shared with other work; what is compared ran interleaved,
-  in the same minute. Ratios say more than times.
-* Figure: what is held against the budget, a ratio to the floor in the same line or the time itself.
-* A floor is the same work without a library: `duties` is a hand-written loop that checks, times and merges each batch as
-  the main loop does; `duties+acc` also collects two variables, as the hook ComputeStats must.
+* Times are CPU time of the process itself, as the machine was shared with other work; only where it says so, they are
+  those of the clock on the wall. What is compared ran by turns in the same minute: ratios say more than times.
+* Figure: what is held against the budget, a ratio to the floor in the same line or the time itself. On a busy machine
+  either estimate of a loop's ratio may be lucky, that of the medians and that of the least disturbed times: the worse
+  of the two counts. Where the ranges of a line overlap, expect the figure to differ by some percent in the next run.
+* A floor is the same work without a library: `duties` is a hand-written loop that checks, times and merges each batch
+  as the main loop does; `duties+acc` also collects two variables, as the hook ComputeStats must.
 * Callbacks are called twice a batch by every contender.
 
 Without `--rulers` only the small measurements are done that need nothing but this repository.
