@@ -46,7 +46,7 @@ def use(config: Config) -> None:
     stored = Config.parse(dump)
     assert stored.digest == config.digest
     assert set(stored.redacted) >= set(config.secrets)
-    assert stored.dump() == dump or "#" in dump
+    assert Config.parse(stored.dump()).digest == config.digest  # the text may settle, the content stays
     for call in (config.resolve, lambda: config.validate(Schema), lambda: config.get("a.b.0")):
         with contextlib.suppress(ConfigError):
             call()
