@@ -89,3 +89,42 @@ def test_a_store_is_made_of_folders(tmp_path):
     assert repr(store) == f"Store({str(tmp_path)!r})"
     assert store.exclusive == Folder(tmp_path).exclusive
     assert store.blobs.folder.local == tmp_path / "blobs"
+
+
+def rename_notes(folder):
+    """Format 2, as this test has it, calls notes pages; safe to run twice."""
+    for entry in folder.list():
+        if entry.key.startswith("note-"):
+            folder.move(entry.key, entry.key.replace("note-", "page-"))
+
+
+def test_an_older_store_is_upgraded_step_by_step(store, monkeypatch):
+    store.prepare()
+    store.folder.put_bytes("note-1", b"kept")
+    seen = []
+    monkeypatch.setattr("mlcore.store.store.FORMAT", 3)
+    monkeypatch.setattr("mlcore.store.upgrades.UPGRADES", {1: rename_notes, 2: seen.append})
+    store.open()
+    assert store.folder.read_bytes("page-1") == b"kept"
+    assert json.loads(store.folder.read_bytes("mlcore.json")) == {"format": 3}
+    assert seen == [store.folder]
+    store.open()
+    assert seen == [store.folder]
+
+
+def test_an_upgrade_that_was_cut_short_is_begun_again(store, monkeypatch):
+    store.prepare()
+    store.folder.put_bytes("note-1", b"kept")
+
+    def breaks(folder):
+        raise StoreError("cut short")
+
+    monkeypatch.setattr("mlcore.store.store.FORMAT", 3)
+    monkeypatch.setattr("mlcore.store.upgrades.UPGRADES", {1: rename_notes, 2: breaks})
+    with pytest.raises(StoreError, match="cut short"):
+        store.open()
+    assert json.loads(store.folder.read_bytes("mlcore.json")) == {"format": 2}
+    monkeypatch.setattr("mlcore.store.upgrades.UPGRADES", {1: rename_notes, 2: rename_notes})
+    store.open()
+    assert json.loads(store.folder.read_bytes("mlcore.json")) == {"format": 3}
+    assert store.folder.read_bytes("page-1") == b"kept"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mlcore.errors import CorruptError, KeyExistsError, KeyMissingError, StoreError
 from mlcore.store.blobs import Blobs
 from mlcore.store.folder import Folder
+from mlcore.store.upgrades import MARKER, marker, upgrade
 from mlcore.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # The store layout that this mlcore writes, and the newest that it reads.
 FORMAT: Final = 1
-MARKER: Final = "mlcore.json"
 
 
 class Store:
@@ -67,19 +67,23 @@ class Store:
         return self.folder.exists(MARKER)
 
     def open(self) -> Self:
-        """Check that this mlcore can read the store; write nothing. A folder without a marker is an empty store.
+        """Check that this mlcore can read the store. A folder without a marker is an empty store.
+
+        Nothing is written, but where an older mlcore wrote the store: it is upgraded.
 
         Raises:
             StoreError: A newer mlcore wrote it, or it is no folder.
             CorruptError: The marker is unreadable.
         """
         try:
-            marker = self.folder.read_bytes(MARKER)
+            stored = self.folder.read_bytes(MARKER)
         except KeyMissingError:
             if self.local and self.local.exists() and not self.local.is_dir():
                 raise StoreError("the store is a file", where=self.url, hint="name a folder with --store") from None
             return self
-        self._check(_format(marker, self.url))
+        number = _format(stored, self.url)
+        self._check(number)
+        upgrade(self.folder, number, FORMAT)
         return self
 
     def _check(self, number: int) -> None:
@@ -102,7 +106,7 @@ class Store:
         if not self.exists():
             if self.local and not self.folder.list():
                 self._create(".gitignore", b"*\n")
-            self._create(MARKER, json.dumps({"format": FORMAT}).encode() + b"\n")
+            self._create(MARKER, marker(FORMAT))
         return self.open()
 
     def _create(self, key: str, data: bytes) -> None:
