@@ -95,6 +95,7 @@ class Models:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._folder = store / "models"
+        self._saved: dict[str, int] = {}  # what this object saved last, by model id
 
     def create(self, name: str | None = None, **fields: Any) -> Record:  # fields: JSON values of a layer
         """Make a model without contents.
@@ -220,7 +221,7 @@ class Models:
         self.store.prepare()
         manifest = pack_model(model, self.store.blobs, {"made": dict(made or {})}, host)
         record = self.ensure(name)
-        number = self._commit(record, manifest)
+        number = self._saved[record.id] = self._commit(record, manifest)
         # A clean-up may have taken a blob between its storing and the manifest that refers to it.
         while not all(self.store.blobs.has(entry.sha256) for entry in manifest.files.values()):
             pack_model(model, self.store.blobs, {}, host)
@@ -231,9 +232,12 @@ class Models:
     def _commit(self, record: Record, manifest: Manifest) -> int:
         """Give a version the next free number; the manifest's exclusive creation decides who gets it.
 
-        Where the same contents were made by the same step, their number is kept: so it is after a crash between this
-        creation and the edit of the record.
+        Where the same contents were made by the same step, their number is kept: for a second alias of one step, and
+        after a crash between this creation and the edit of the record.
         """
+        last = self._saved.get(record.id)
+        if last and _alike(self.version(record, last).manifest, manifest):
+            return last
         number = record.version
         while not number or not _alike(self.version(record, number).manifest, manifest):
             number += 1

@@ -138,6 +138,7 @@ class Run:
         self._step = checkpoint.step if checkpoint else None
         self._journal = JournalWriter(folder, attempt.number, guard=self._check)
         self._metrics = self.bus.channel(MetricsLogged)
+        self._models = Models(store)
         self._files = RunFiles(folder, checkpoint.state["run"]["files"] if checkpoint else {})
         self._leave: Token[Run | None] | None = None
         self._context = contextlib.ExitStack()
@@ -268,8 +269,7 @@ class Run:
         """
         self._check()
         made = {"run": self.id, "step": step, "metadata": dict(metadata or {})}
-        models = Models(self.store)
-        version = models.save(model, name or self.name, aliases=aliases, labels=labels, made=made, host=self.host)
+        version = self._models.save(model, name or self.name, aliases=aliases, labels=labels, made=made, host=self.host)
         facts: dict[str, Any] = {"name": version.record.name, "version": version.number}  # JSON values
         facts |= {"digest": version.digest, "url": version.url, "aliases": list(aliases)}
         self._journal.write("model", sync=True, step=step, **facts)
