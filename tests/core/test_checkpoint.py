@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
-from tests.core.small_job import flip
+from tests.commands.small_job import flip
 
 from mlcore.checkpoint import Checkpoints, read_state, write_state
 from mlcore.errors import MlcoreError, StoreError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.small_job import Desk
+from tests.commands.small_job import Desk
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import types
 
 import pytest
-from tests.core.small_job import CONFIG, Desk
+from tests.commands.small_job import CONFIG, Desk
 
 from mlcore.hookspecs import hookimpl
 

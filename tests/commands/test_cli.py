@@ -11,7 +11,7 @@ import sys
 import termios
 
 import pytest
-from tests.core.small_job import Desk
+from tests.commands.small_job import Desk
 
 COMMANDS = [
     "run",

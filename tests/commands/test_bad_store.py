@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.core.small_job import Desk, flip
+from tests.commands.small_job import Desk, flip
 
 from mlcore import load_model, save_model
 from mlcore.errors import CorruptError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.small_job import CONFIG, Desk
+from tests.commands.small_job import CONFIG, Desk
 
 from mlcore.errors import MlcoreError
 from mlcore.runs import plan_job
